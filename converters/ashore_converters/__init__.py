@@ -1,0 +1,1 @@
+"""PyTorch in, model files out: one module per backend."""

@@ -1,0 +1,1 @@
+"""ashore: bring compressed PyTorch models ashore."""

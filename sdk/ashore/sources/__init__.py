@@ -1,0 +1,1 @@
+"""From a SOURCE on the command line to a ModelSource."""

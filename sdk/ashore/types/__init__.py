@@ -1,0 +1,1 @@
+"""Data types: frozen, without behaviour that reaches outside themselves."""
