@@ -1,0 +1,261 @@
+"""From a ModelSource to what a converter needs: a flat model, its tensors described, its samples checked."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ashore.errors import AshoreError, ExportFailed, UnsupportedModel, UsageError
+from ashore.sources.samples import read_samples, similar_samples, to_array
+from ashore.types.conversion import ConversionRequest
+from ashore.types.manifest import SourceRecord
+from ashore.types.recipe import Recipe
+from ashore.types.source import ModelSource
+from ashore.types.tensor import DynamicDim, Sample, TensorSpec
+
+if TYPE_CHECKING:
+    import torch
+
+    from ashore.sources.flat import FlatModel
+
+_GENERATED_SAMPLES = 8
+
+
+@dataclass(frozen=True)
+class PreparedSource:
+    """A source whose model has run once on its example, and so is known to work in PyTorch."""
+
+    source: ModelSource
+    model: FlatModel
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    example: Sample
+
+    def request(self, recipe: Recipe) -> ConversionRequest:
+        """What a converter is asked to do.
+
+        Raises:
+            UsageError: the recipe needs calibration samples, and there are none or they are wrong.
+        """
+        calibration = self.calibration(recipe) if recipe.precision.needs_calibration else ()
+        return ConversionRequest(self.model, self.inputs, self.outputs, self.example, calibration, recipe)
+
+    def calibration(self, recipe: Recipe) -> tuple[Sample, ...]:
+        if self.source.calibration is None:
+            raise UsageError(
+                f"{recipe.precision} needs calibration samples and {self.source.name!r} has none",
+                "give --calibration PATH (an .npz or a folder of them), calibration=… in the ModelSource, "
+                "--calibration random to draw noise, or --precision int8-dynamic, which needs none",
+            )
+        return self._calibration_pool[: recipe.calibration_samples]
+
+    @cached_property
+    def _calibration_pool(self) -> tuple[Sample, ...]:
+        assert self.source.calibration is not None
+        pool = read_samples(self.source.calibration, self.inputs, purpose="calibration")
+        return pool if self.source.evaluation is not None or len(pool) < 2 else pool[: -_held_back(len(pool))]
+
+    @cached_property
+    def evaluation(self) -> tuple[Sample, ...]:
+        """Samples to judge files on: the source's own, else held back from calibration, else like the example."""
+        if self.source.evaluation is not None:
+            return read_samples(self.source.evaluation, self.inputs, purpose="evaluation")
+        if self.source.calibration is None:
+            return (self.example, *similar_samples(self.example, _GENERATED_SAMPLES - 1))
+        pool = read_samples(self.source.calibration, self.inputs, purpose="calibration")
+        return pool[-_held_back(len(pool)) :]
+
+    @cached_property
+    def reference(self) -> tuple[Sample, ...]:
+        """Eager PyTorch's outputs on ``evaluation``."""
+        return tuple(run_eager(self.model, sample, self.outputs) for sample in self.evaluation)
+
+    @cached_property
+    def record(self) -> SourceRecord:
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        kind = "module" if isinstance(self.source.model, _module_type()) else "exported-program"
+        return SourceRecord(kind, parameters, _weights_sha256(self.model), _count_macs(self.model))
+
+
+def prepare(source: ModelSource) -> PreparedSource:
+    """Run the model once on its example inputs and describe what goes in and comes out.
+
+    Raises:
+        UsageError: the example inputs do not fit the model.
+        UnsupportedModel: it returns something that is not made of tensors.
+    """
+    import torch
+
+    from ashore.sources.flat import FlatModel
+
+    model = _eval_copy(source)
+    args, kwargs = _example_tensors(source)
+    flat = FlatModel(model, args, kwargs).eval()
+    _check_dynamic_names(source, flat.input_names)
+    inputs = tuple(_spec(n, t, source) for n, t in zip(flat.input_names, flat.example, strict=True))
+    with torch.no_grad():
+        outputs = _describe_outputs(flat, inputs)
+    example = {spec.name: to_array(tensor) for spec, tensor in zip(inputs, flat.example, strict=True)}
+    return PreparedSource(source, flat, inputs, outputs, example)
+
+
+def run_eager(model: FlatModel, sample: Sample, outputs: tuple[TensorSpec, ...]) -> Sample:
+    """PyTorch's own answer, by output name."""
+    import torch
+
+    with torch.no_grad():
+        tensors = tuple(torch.from_numpy(np.array(sample[name])) for name in model.input_names)
+        results = model(*tensors)
+    return {spec.name: to_array(result) for spec, result in zip(outputs, results, strict=True)}
+
+
+def _held_back(count: int) -> int:
+    return max(1, count // 4)
+
+
+def _module_type() -> type:
+    import torch
+
+    return torch.nn.Module
+
+
+def _eval_copy(source: ModelSource) -> torch.nn.Module:
+    import torch
+
+    if isinstance(source.model, torch.export.ExportedProgram):
+        return source.model.module(check_guards=False)
+    if not isinstance(source.model, torch.nn.Module):
+        raise UsageError(
+            f"source {source.name!r} holds a {type(source.model).__name__}, not a model",
+            "give a torch.nn.Module or a torch.export.ExportedProgram",
+        )
+    return copy.deepcopy(source.model).cpu().eval()
+
+
+def _example_tensors(source: ModelSource) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    from torch.utils import _pytree as pytree
+
+    given = source.example_inputs
+    args, kwargs = ((), dict(given)) if isinstance(given, Mapping) else (tuple(given), {})
+    converted: tuple[tuple[Any, ...], dict[str, Any]] = pytree.tree_map(_to_tensor, (args, kwargs))
+    return converted
+
+
+def _to_tensor(value: Any) -> Any:
+    import torch
+
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(np.array(value))
+    return value.detach().cpu() if isinstance(value, torch.Tensor) else value
+
+
+def _check_dynamic_names(source: ModelSource, names: tuple[str, ...]) -> None:
+    unknown = sorted(set(source.dynamic_shapes) - set(names))
+    if unknown:
+        raise UsageError(
+            f"dynamic_shapes names {', '.join(unknown)}; the model takes {', '.join(names)}",
+            "use the names of the forward's parameters",
+        )
+
+
+def _spec(name: str, tensor: torch.Tensor, source: ModelSource) -> TensorSpec:
+    return TensorSpec(
+        name,
+        tuple(tensor.shape),
+        str(tensor.dtype).removeprefix("torch."),
+        source.layouts.get(name),
+        dict(source.dynamic_shapes.get(name, {})),
+    )
+
+
+def _describe_outputs(flat: FlatModel, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+    from ashore.sources.flat import named_tensors
+
+    try:
+        named = list(named_tensors(flat.call(flat.example)))
+    except AshoreError:
+        raise
+    except Exception as error:
+        given = ", ".join(f"{i.name} {i.dtype}{list(i.shape)}" for i in inputs)
+        raise UsageError(
+            f"the model fails in PyTorch on its example inputs ({given}): {type(error).__name__}: {error}",
+            "call the model on these inputs by itself first, or give others with --inputs or --shape",
+        ) from error
+    if not named:
+        raise UnsupportedModel("the model returns no tensor", "return at least one tensor from forward")
+    dynamic = _dynamic_outputs(flat, inputs, [tuple(tensor.shape) for _, tensor in named])
+    names = _unique([name for name, _ in named])
+    return tuple(
+        TensorSpec(name, tuple(t.shape), str(t.dtype).removeprefix("torch."), None, axes)
+        for name, (_, t), axes in zip(names, named, dynamic, strict=True)
+    )
+
+
+def _unique(names: list[str]) -> list[str]:
+    return [name if names.count(name) == 1 else f"{name}_{index}" for index, name in enumerate(names)]
+
+
+def _dynamic_outputs(
+    flat: FlatModel, inputs: tuple[TensorSpec, ...], shapes: list[tuple[int, ...]]
+) -> list[dict[int, DynamicDim]]:
+    """Which output axes follow which dynamic input dimension: found by running once at each dimension's minimum."""
+    found: list[dict[int, DynamicDim]] = [{} for _ in shapes]
+    for dim in {dim.name: dim for spec in inputs for dim in spec.dynamic.values()}.values():
+        resized = tuple(_resized(t, spec, dim) for t, spec in zip(flat.example, inputs, strict=True))
+        try:
+            results = flat(*resized)
+        except Exception as error:
+            raise ExportFailed(
+                f"the model fails in PyTorch when dimension {dim.name!r} is {_other_size(dim, inputs)}: {error}",
+                f"narrow the range {dim.minimum}..{dim.maximum}, or keep the dimension fixed",
+            ) from error
+        for axes, shape, result in zip(found, shapes, results, strict=True):
+            axes.update({axis: dim for axis, size in enumerate(result.shape) if size != shape[axis]})
+    return found
+
+
+def _other_size(dim: DynamicDim, inputs: tuple[TensorSpec, ...]) -> int:
+    sizes = {spec.shape[axis] for spec in inputs for axis, d in spec.dynamic.items() if d.name == dim.name}
+    return dim.minimum if dim.minimum not in sizes else dim.maximum
+
+
+def _resized(tensor: torch.Tensor, spec: TensorSpec, dim: DynamicDim) -> torch.Tensor:
+    size = _other_size(dim, (spec,))
+    for axis, own in spec.dynamic.items():
+        if own.name == dim.name:
+            repeats = [1] * tensor.dim()
+            repeats[axis] = -(-size // tensor.shape[axis])
+            tensor = tensor.repeat(*repeats).narrow(axis, 0, size)
+    return tensor.contiguous()
+
+
+def _weights_sha256(model: torch.nn.Module) -> str | None:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        try:
+            data = tensor.detach().contiguous().view(-1).numpy().tobytes()
+        except (TypeError, RuntimeError, NotImplementedError):  # bfloat16 and quantized tensors have no numpy form
+            return None
+        digest.update(name.encode() + data)
+    return digest.hexdigest()
+
+
+def _count_macs(model: FlatModel) -> int | None:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    try:
+        with torch.no_grad(), warnings.catch_warnings(), counter:
+            warnings.simplefilter("ignore")
+            model(*model.example)
+    except (RuntimeError, NotImplementedError, TypeError):  # the counter knows not every tensor subclass
+        return None
+    return int(counter.get_total_flops()) // 2
