@@ -1,0 +1,180 @@
+"""Turn what compression tools hang on a module back into plain weights, before any backend sees it.
+
+Pruning masks, weight norm and other parametrizations recompute a weight at every call; exporters either trace that
+arithmetic into the file or, worse, keep the wrong tensor without a word. Weights of torchao's tensor classes are
+lowered to garbage unless the backend knows that very class. After :func:`bake` a module holds ordinary parameters
+that give the same outputs.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from ashore.errors import UnsupportedModel
+
+if TYPE_CHECKING:
+    import torch
+
+PREFIX = "model."
+"""Where the user's module sits inside the module a converter is given."""
+
+
+class QuantizedWeights(Enum):
+    """What becomes of weights that torchao has quantized already."""
+
+    DEQUANTIZE = "dequantize"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True)
+class QuantizedWeight:
+    """A parameter that is an instance of one of torchao's tensor classes.
+
+    ``dynamic_activations``: the layer also quantizes its input at run time, which dequantizing the weight undoes.
+    """
+
+    module_path: str
+    kind: str
+    bits: int | None
+    dynamic_activations: bool
+
+
+def bake(module: torch.nn.Module, quantized: QuantizedWeights = QuantizedWeights.DEQUANTIZE) -> torch.nn.Module:
+    """A copy of ``module`` with plain weights and without gradients; the original is not touched.
+
+    Raises:
+        UnsupportedModel: a layer of ``torch.ao.nn.quantized`` that has no float counterpart.
+    """
+    baked = copy_module(module)
+    _replace_packed_layers(baked)
+    for layer in list(baked.modules()):
+        _remove_weight_hooks(layer)
+        _remove_parametrizations(layer)
+    if quantized is QuantizedWeights.DEQUANTIZE:
+        _dequantize(baked)
+    return baked.requires_grad_(False)
+
+
+def copy_module(module: torch.nn.Module) -> torch.nn.Module:
+    """Like ``copy.deepcopy``, also for modules whose hooks left computed tensors in their attributes."""
+    memo = {id(tensor): tensor.detach().clone() for tensor in _computed_tensors(module)}
+    return copy.deepcopy(module, memo)
+
+
+def user_path(module_path: str) -> str:
+    """A module path as the user knows it."""
+    return module_path.removeprefix(PREFIX)
+
+
+def quantized_weights(module: torch.nn.Module) -> tuple[QuantizedWeight, ...]:
+    """Every torchao tensor among the parameters, by the path of the module that holds it."""
+    return tuple(
+        QuantizedWeight(user_path(path), type(weight.data).__name__, _bits(weight), _has_dynamic_activations(weight))
+        for path, layer in module.named_modules()
+        for weight in layer._parameters.values()
+        if weight is not None and _is_torchao(weight)
+    )
+
+
+def _computed_tensors(module: torch.nn.Module) -> Iterator[torch.Tensor]:
+    import torch
+
+    for layer in module.modules():
+        for value in vars(layer).values():
+            if isinstance(value, torch.Tensor) and not value.is_leaf:
+                yield value
+
+
+def _remove_weight_hooks(layer: torch.nn.Module) -> None:
+    """Undo ``torch.nn.utils.prune`` and the old, hook-based ``weight_norm`` and ``spectral_norm``."""
+    from torch.nn.utils import prune, remove_spectral_norm, remove_weight_norm
+    from torch.nn.utils.spectral_norm import SpectralNorm
+    from torch.nn.utils.weight_norm import WeightNorm
+
+    for hook in list(layer._forward_pre_hooks.values()):
+        if isinstance(hook, prune.BasePruningMethod):
+            prune.remove(layer, hook._tensor_name)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        elif isinstance(hook, WeightNorm):
+            remove_weight_norm(layer, hook.name)
+        elif isinstance(hook, SpectralNorm):
+            remove_spectral_norm(layer, hook.name)
+
+
+def _remove_parametrizations(layer: torch.nn.Module) -> None:
+    from torch.nn.utils import parametrize
+
+    if not parametrize.is_parametrized(layer):
+        return
+    _own_class(layer)
+    parametrizations: Any = layer.parametrizations
+    for name in list(parametrizations):
+        parametrize.remove_parametrizations(layer, name, leave_parametrized=True)
+
+
+def _own_class(layer: torch.nn.Module) -> None:
+    """Give a parametrized copy its own class: torch shares it with the original and deletes properties from it."""
+    shared = type(layer)
+    own = {name: value for name, value in vars(shared).items() if name not in ("__dict__", "__weakref__")}
+    layer.__class__ = type(shared.__name__, shared.__bases__, own)
+
+
+def _replace_packed_layers(module: torch.nn.Module, path: str = "") -> None:
+    """Put float layers in the place of ``torch.ao.nn.quantized`` ones, whose packed weights cannot be exported."""
+    for name, child in list(module.named_children()):
+        child_path = f"{path}.{name}" if path else name
+        if type(child).__module__.startswith("torch.ao.nn.quantized"):
+            setattr(module, name, _float_layer(child, user_path(child_path)))
+        else:
+            _replace_packed_layers(child, child_path)
+
+
+def _float_layer(packed: torch.nn.Module, path: str) -> torch.nn.Module:
+    kind = f"{type(packed).__module__}.{type(packed).__name__}"
+    if kind == "torch.ao.nn.quantized.dynamic.modules.linear.Linear":
+        return _float_linear(packed)
+    raise UnsupportedModel(
+        f"layer '{path}' is {kind}, which holds packed weights that no backend can read",
+        "convert the float model and let ashore quantize it: --precision int8",
+    )
+
+
+def _float_linear(packed: Any) -> torch.nn.Linear:
+    import torch
+
+    weight, bias = packed.weight(), packed.bias()
+    linear = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    with torch.no_grad():
+        linear.weight.copy_(weight.dequantize())
+        if bias is not None:
+            linear.bias.copy_(bias)
+    return linear.eval()
+
+
+def _dequantize(module: torch.nn.Module) -> None:
+    import torch
+
+    for layer in module.modules():
+        for name, weight in list(layer._parameters.items()):
+            if weight is not None and _is_torchao(weight):
+                plain = weight.data.dequantize()
+                layer._parameters[name] = torch.nn.Parameter(plain, requires_grad=False)
+
+
+def _is_torchao(tensor: torch.Tensor) -> bool:
+    return type(tensor.data).__module__.startswith("torchao.")
+
+
+def _bits(weight: Any) -> int | None:
+    """Four for ``torch.int4``; None where the class does not say."""
+    dtype = str(getattr(weight, "target_dtype", ""))
+    digits = dtype.rpartition("int")[2]
+    return int(digits) if digits.isdigit() else None
+
+
+def _has_dynamic_activations(weight: Any) -> bool:
+    marks = ("activation_quantization", "act_quant_kwargs")
+    return any(getattr(weight, mark, None) is not None for mark in marks)
