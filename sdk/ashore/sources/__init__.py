@@ -1,1 +1,71 @@
-"""From a SOURCE on the command line to a ModelSource."""
+"""From a SOURCE on the command line to a ModelSource.
+
+``file.py:name`` or ``pkg.mod:name`` (a ModelSource, a module, ``(module, example_args)`` or a callable returning
+one of them), ``file.pt2`` (torch.export), ``hf:DIR`` (a local transformers folder).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ashore.errors import UsageError
+from ashore.sources.arrays import load_arrays
+from ashore.types.source import ModelSource
+from ashore.types.tensor import DynamicDim
+
+_FORMS = "file.py:name, pkg.mod:name, file.pt2 or hf:DIR"
+
+
+def load_source(spec: str, *, inputs: Path | None = None, shapes: tuple[str, ...] = ()) -> ModelSource:
+    """The model that ``spec`` names, with example inputs from ``inputs`` or ``shapes`` where they are given.
+
+    Raises:
+        UsageError: nothing is there, it cannot be loaded, or it has no example inputs; the message says which.
+    """
+    examples, dynamic = _examples(inputs, shapes)
+    source = _load(spec, examples)
+    if examples is not None:
+        kept = source.example_inputs if isinstance(source.example_inputs, Mapping) else {}
+        source = replace(source, example_inputs={**kept, **examples})
+    if dynamic:
+        source = replace(source, dynamic_shapes={**source.dynamic_shapes, **dynamic})
+    return source
+
+
+def _load(spec: str, examples: Mapping[str, Any] | None) -> ModelSource:
+    if spec.startswith("hf:"):
+        from ashore.sources.huggingface import load_folder
+
+        return load_folder(Path(spec.removeprefix("hf:")))
+    if spec.endswith(".pt2"):
+        from ashore.sources.exported import load_program
+
+        return load_program(Path(spec))
+    if spec.endswith((".pt", ".pth")):
+        raise UsageError(
+            f"{spec!r} holds weights without the model's code, so there is nothing to convert",
+            "write a function that builds the model and calls load_state_dict(torch.load(path, weights_only=True)), "
+            "and convert file.py:function",
+        )
+    if ":" not in spec:
+        raise UsageError(f"source {spec!r} has none of the known forms", f"give {_FORMS}")
+    from ashore.sources.python import load_object
+
+    return load_object(spec, examples)
+
+
+def _examples(
+    inputs: Path | None, shapes: tuple[str, ...]
+) -> tuple[dict[str, Any] | None, dict[str, dict[int, DynamicDim]]]:
+    if inputs is not None and shapes:
+        raise UsageError("--inputs and --shape were both given", "give the arrays or their shapes, not both")
+    if inputs is not None:
+        return dict(load_arrays(inputs)), {}
+    if not shapes:
+        return None, {}
+    from ashore.sources.shapes import parse_shapes
+
+    return parse_shapes(shapes)

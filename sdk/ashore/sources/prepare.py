@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ashore.sources.flat import FlatModel
 
 _GENERATED_SAMPLES = 8
+_RANDOM_CALIBRATION = 32
 
 
 @dataclass(frozen=True)
@@ -58,19 +59,49 @@ class PreparedSource:
 
     @cached_property
     def _calibration_pool(self) -> tuple[Sample, ...]:
+        """All calibration samples but those held back for evaluation."""
+        pool = self._given_calibration
+        separate = self.source.evaluation is not None or self.source.calibration == "random" or len(pool) < 2
+        return pool if separate else pool[: -_held_back(len(pool))]
+
+    @cached_property
+    def _given_calibration(self) -> tuple[Sample, ...]:
+        if self.source.calibration == "random":
+            return similar_samples(self.example, _RANDOM_CALIBRATION, seed=1)
         assert self.source.calibration is not None
-        pool = read_samples(self.source.calibration, self.inputs, purpose="calibration")
-        return pool if self.source.evaluation is not None or len(pool) < 2 else pool[: -_held_back(len(pool))]
+        return read_samples(self.source.calibration, self.inputs, purpose="calibration")
 
     @cached_property
     def evaluation(self) -> tuple[Sample, ...]:
         """Samples to judge files on: the source's own, else held back from calibration, else like the example."""
         if self.source.evaluation is not None:
             return read_samples(self.source.evaluation, self.inputs, purpose="evaluation")
-        if self.source.calibration is None:
-            return (self.example, *similar_samples(self.example, _GENERATED_SAMPLES - 1))
-        pool = read_samples(self.source.calibration, self.inputs, purpose="calibration")
-        return pool[-_held_back(len(pool)) :]
+        if self.source.calibration in (None, "random"):
+            return self._generated()
+        return self._given_calibration[-_held_back(len(self._given_calibration)) :]
+
+    def _generated(self) -> tuple[Sample, ...]:
+        """The example, noise like it, and where dimensions are dynamic, noise of other sizes."""
+        samples = [self.example, *similar_samples(self.example, _GENERATED_SAMPLES - 1)]
+        for dim in _dims(self.inputs):
+            tensors = zip(self.model.example, self.inputs, strict=True)
+            resized = {spec.name: to_array(_resized(tensor, spec, dim)) for tensor, spec in tensors}
+            samples += similar_samples(resized, 2, seed=2)
+        return tuple(samples)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the reader of the manifest must know of the samples behind its figures."""
+        found = []
+        if self.source.evaluation is None and self.source.calibration in (None, "random"):
+            found.append("judged on random inputs like the example: the source has no evaluation samples")
+        if self.source.calibration == "random":
+            found.append("calibrated on random inputs: accuracy on real ones is unknown")
+        elif (
+            self.source.evaluation is None and self.source.calibration is not None and len(self._given_calibration) < 2
+        ):
+            found.append("judged on the one calibration sample itself")
+        return tuple(found)
 
     @cached_property
     def reference(self) -> tuple[Sample, ...]:
@@ -207,7 +238,7 @@ def _dynamic_outputs(
 ) -> list[dict[int, DynamicDim]]:
     """Which output axes follow which dynamic input dimension: found by running once at each dimension's minimum."""
     found: list[dict[int, DynamicDim]] = [{} for _ in shapes]
-    for dim in {dim.name: dim for spec in inputs for dim in spec.dynamic.values()}.values():
+    for dim in _dims(inputs):
         resized = tuple(_resized(t, spec, dim) for t, spec in zip(flat.example, inputs, strict=True))
         try:
             results = flat(*resized)
@@ -219,6 +250,10 @@ def _dynamic_outputs(
         for axes, shape, result in zip(found, shapes, results, strict=True):
             axes.update({axis: dim for axis, size in enumerate(result.shape) if size != shape[axis]})
     return found
+
+
+def _dims(inputs: tuple[TensorSpec, ...]) -> list[DynamicDim]:
+    return list({dim.name: dim for spec in inputs for dim in spec.dynamic.values()}.values())
 
 
 def _other_size(dim: DynamicDim, inputs: tuple[TensorSpec, ...]) -> int:

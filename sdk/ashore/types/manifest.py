@@ -67,3 +67,4 @@ class Manifest:
     labels: tuple[str, ...] | None = None
     calibration: CalibrationRecord | None = None
     warnings: tuple[str, ...] = ()
+    schema: str = SCHEMA

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -27,34 +28,51 @@ class OutputParity:
 
 @dataclass(frozen=True)
 class Parity:
-    """All outputs of a file, and the floor that was asked of the worst of them."""
+    """All outputs of a file, and the floor that was asked of the worst of them.
+
+    The figures beside ``outputs`` are the worst output's: lowest SQNR, cosine and agreement, highest ``max_abs``;
+    NaN and infinite values are summed.
+    """
 
     samples: int
     floor_db: float
+    sqnr_db: float
+    cosine: float
+    max_abs: float
+    nan: int
+    inf: int
+    top1_agreement: float | None
+    top1_agreement_sure: float | None
     outputs: tuple[OutputParity, ...]
 
-    @property
-    def sqnr_db(self) -> float:
-        return min(output.sqnr_db for output in self.outputs)
+    @classmethod
+    def of(cls, samples: int, floor_db: float, outputs: tuple[OutputParity, ...]) -> Parity:
+        return cls(
+            samples,
+            floor_db,
+            sqnr_db=min(output.sqnr_db for output in outputs),
+            cosine=min(output.cosine for output in outputs),
+            max_abs=max(output.max_abs for output in outputs),
+            nan=sum(output.nan for output in outputs),
+            inf=sum(output.inf for output in outputs),
+            top1_agreement=_least(output.top1_agreement for output in outputs),
+            top1_agreement_sure=_least(output.top1_agreement_sure for output in outputs),
+            outputs=outputs,
+        )
 
-    @property
-    def cosine(self) -> float:
-        return min(output.cosine for output in self.outputs)
+    @classmethod
+    def unmeasured(cls, floor_db: float) -> Parity:
+        return cls(0, floor_db, 0.0, 0.0, 0.0, 0, 0, None, None, ())
 
     @property
     def worst(self) -> OutputParity:
         return min(self.outputs, key=lambda output: output.sqnr_db)
 
     @property
-    def top1_agreement(self) -> float | None:
-        shares = [output.top1_agreement for output in self.outputs if output.top1_agreement is not None]
-        return min(shares) if shares else None
-
-    @property
-    def top1_agreement_sure(self) -> float | None:
-        shares = [o.top1_agreement_sure for o in self.outputs if o.top1_agreement_sure is not None]
-        return min(shares) if shares else None
-
-    @property
     def passed(self) -> bool:
-        return self.sqnr_db >= self.floor_db and not any(o.nan or o.inf for o in self.outputs)
+        return self.sqnr_db >= self.floor_db and not self.nan and not self.inf
+
+
+def _least(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return min(known) if known else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ashore.errors import UsageError
 from ashore.types.precision import Precision
@@ -57,12 +56,3 @@ class Recipe:
 
     def with_precision(self, precision: Precision) -> Recipe:
         return replace(self, precision=precision)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "precision": self.precision.value,
-            "int8_io": self.int8_io,
-            "group_size": self.group_size,
-            "calibration_samples": self.calibration_samples,
-            "layers": [{"pattern": r.pattern, "precision": r.precision.value} for r in self.layers],
-        }

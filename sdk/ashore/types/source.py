@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ashore.types.tensor import DynamicDim
 
@@ -43,7 +43,8 @@ class ModelSource:
         example_inputs: a tuple for positional arguments, or a mapping for keyword arguments.
         name: stem of the files to be written.
         dynamic_shapes: by input name, axis -> DynamicDim, for dimensions chosen at run time.
-        calibration: samples on which static ranges are observed.
+        calibration: samples on which static ranges are observed; ``"random"`` draws noise like the example, which
+            says nothing of accuracy on real inputs and is noted in the manifest.
         evaluation: samples, disjoint from ``calibration``, on which the finished file is judged.
         preprocess: how a picture becomes the input.
         labels: class names, in the order of the scores.
@@ -54,7 +55,7 @@ class ModelSource:
     example_inputs: tuple[Any, ...] | Mapping[str, Any]
     name: str = "model"
     dynamic_shapes: Mapping[str, Mapping[int, DynamicDim]] = field(default_factory=dict)
-    calibration: Samples | None = None
+    calibration: Samples | Literal["random"] | None = None
     evaluation: Samples | None = None
     preprocess: Preprocess | None = None
     labels: tuple[str, ...] | None = None

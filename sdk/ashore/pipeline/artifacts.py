@@ -1,0 +1,135 @@
+"""Artifacts on disk: found, checked before anybody parses them, and published whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ashore import registry
+from ashore.errors import ArtifactError, ChecksumMismatch, ManifestInvalid, UsageError
+from ashore.pipeline.manifests import load_manifest
+from ashore.types.artifact import Artifact
+from ashore.types.tensor import Array, Sample
+
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+
+
+def load_artifact(path: Path) -> Artifact:
+    """The artifact of a model file (or of its manifest), its hashes checked; bare where it has no manifest.
+
+    Raises:
+        UsageError: no such file, or no known kind of model file.
+        ManifestInvalid: the manifest was altered or is of another schema.
+        ChecksumMismatch: the model file or its golden samples are not what the manifest vouches for.
+    """
+    path = _model_file(path)
+    backend = registry.backend_of_suffix(path.suffix)
+    if backend is None:
+        raise UsageError(f"{path} is no model file ashore knows", f"known endings: {', '.join(registry.suffixes())}")
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}", "give the path of a model file")
+    manifest_path = path.with_suffix(".json")
+    if not manifest_path.is_file():
+        return Artifact(path, backend)
+    manifest = load_manifest(manifest_path.read_bytes(), str(manifest_path))
+    if manifest.backend != backend or manifest.file.name != path.name:
+        raise ManifestInvalid(
+            f"{manifest_path} vouches for {manifest.file.name} ({manifest.backend}), not for {path.name}",
+            "keep a model file and its manifest together under the names they were written with",
+        )
+    _check(path, manifest.file.sha256)
+    _check(path.with_name(manifest.golden.name), manifest.golden.sha256)
+    return Artifact(path, backend, manifest)
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def staging(output: Path) -> Iterator[Path]:
+    """A hidden folder inside ``output`` that is gone afterwards, however the work ends.
+
+    Raises:
+        UsageError: ``output`` cannot be made or written to, or the disk filled up during the work.
+    """
+    made = not output.exists()
+    stage = _make_stage(output)
+    try:
+        yield stage
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        raise UsageError(
+            f"writing to {output} failed: {error.strerror}", "free space there, or give another folder with -o"
+        ) from error
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+        if made and not any(output.iterdir()):
+            output.rmdir()
+
+
+def publish(files: Sequence[Path], output: Path) -> None:
+    """Rename ``files`` into ``output`` in their order; the manifest comes last, so that it never vouches too early."""
+    for file in files:
+        file.replace(output / file.name)
+
+
+def save_golden(path: Path, inputs: Sequence[Sample], eager: Sequence[Sample], converted: Sequence[Sample]) -> None:
+    """Arrays ``<index>/in/<name>``, ``<index>/eager/<name>`` (PyTorch) and ``<index>/file/<name>`` (at conversion)."""
+    arrays: dict[str, Array] = {}
+    for part, samples in (("in", inputs), ("eager", eager), ("file", converted)):
+        for index, sample in enumerate(samples):
+            arrays |= {f"{index}/{part}/{name}": array for name, array in sample.items()}
+    with path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def load_golden(artifact: Artifact, part: str) -> tuple[Sample, ...]:
+    """The golden samples' ``in``, ``eager`` or ``file`` arrays."""
+    assert artifact.manifest is not None and artifact.golden is not None
+    with np.load(artifact.golden, allow_pickle=False) as archive:
+        return tuple(
+            {key.split("/", 2)[2]: archive[key] for key in archive.files if key.startswith(f"{index}/{part}/")}
+            for index in range(artifact.manifest.golden.samples)
+        )
+
+
+def _model_file(path: Path) -> Path:
+    if path.suffix != ".json":
+        return path
+    try:
+        name = json.loads(path.read_bytes())["file"]["name"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is not an ashore manifest", "give the path of the model file") from error
+    return path.with_name(Path(str(name)).name)
+
+
+def _check(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise ChecksumMismatch(f"{path} is missing, and its manifest vouches for it", "restore it, or convert again")
+    found = file_sha256(path)
+    if found != expected:
+        raise ChecksumMismatch(
+            f"{path} is not the file its manifest vouches for: SHA-256 {found[:12]}…, expected {expected[:12]}…",
+            "it was altered, cut short or swapped: restore it, or convert the model again",
+        )
+
+
+def _make_stage(output: Path) -> Path:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=".ashore-", dir=output))
+    except OSError as error:
+        raise UsageError(
+            f"the output folder {output} cannot be written: {error.strerror or error}", "give another one with -o"
+        ) from error

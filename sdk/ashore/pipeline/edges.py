@@ -1,0 +1,33 @@
+"""Real values in and out of a session whose file may take quantized ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ashore.interfaces import Session
+from ashore.types.tensor import Array, Sample, TensorSpec
+
+
+def run_real(session: Session, sample: Sample) -> Sample:
+    """Run on real values: inputs are quantized and outputs dequantized where the file's edge is quantized."""
+    quantized = {spec.name: _quantize(sample[spec.name], spec) for spec in session.inputs}
+    results = session.run(quantized)
+    return {spec.name: _dequantize(results[spec.name], spec) for spec in session.outputs}
+
+
+def _quantize(array: Array, spec: TensorSpec) -> Array:
+    if spec.quantization is None:
+        return array
+    info = np.iinfo(spec.dtype)
+    stored = np.rint(array / spec.quantization.scale) + spec.quantization.zero_point
+    quantized: Array = np.clip(stored, info.min, info.max).astype(spec.dtype)
+    return quantized
+
+
+def _dequantize(array: Array, spec: TensorSpec) -> Array:
+    if spec.quantization is None:
+        return array
+    real: Array = ((array.astype(np.float32) - spec.quantization.zero_point) * spec.quantization.scale).astype(
+        np.float32
+    )
+    return real

@@ -1,0 +1,75 @@
+"""Manifests as bytes: JSON with a seal over every byte of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ashore.errors import ManifestInvalid
+from ashore.types.manifest import SCHEMA, Manifest
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+_UNSEALED = "0" * 64
+_SEAL = re.compile(rb'\n  "seal": "([0-9a-f]{64})"\n}\n\Z')
+
+
+def dump_manifest(manifest: Manifest) -> bytes:
+    """JSON whose last field, ``seal``, is the SHA-256 of the whole text with the seal's own digits as zeros."""
+    fields = manifest_fields(manifest) | {"seal": _UNSEALED}
+    text = (json.dumps(fields, indent=2, ensure_ascii=False) + "\n").encode()
+    return _with_seal(text, hashlib.sha256(text).hexdigest().encode())
+
+
+def load_manifest(text: bytes, where: str) -> Manifest:
+    """Raises ManifestInvalid where the text was altered, or is not of this schema; ``where`` names the file."""
+    _check_seal(text, where)
+    fields = json.loads(text)
+    if fields.get("schema") != SCHEMA:
+        raise ManifestInvalid(
+            f"{where} has schema {fields.get('schema')!r}; this ashore reads {SCHEMA!r}",
+            "convert the model again, or use the ashore that wrote it",
+        )
+    return _parse(fields, where)
+
+
+def manifest_fields(manifest: Manifest) -> dict[str, Any]:
+    """The manifest as plain JSON values; what is unknown is left out."""
+    fields: dict[str, Any] = _adapter().dump_python(manifest, mode="json", exclude_none=True)
+    return {"schema": fields.pop("schema"), **fields}
+
+
+def _check_seal(text: bytes, where: str) -> None:
+    found = _SEAL.search(text)
+    unsealed = _with_seal(text, _UNSEALED.encode()) if found else b""
+    if found is None or hashlib.sha256(unsealed).hexdigest().encode() != found[1]:
+        raise ManifestInvalid(
+            f"{where} is not a manifest as ashore wrote it: its seal is missing or does not match its text",
+            "restore the file, or convert the model again; a manifest is not to be edited",
+        )
+
+
+def _with_seal(text: bytes, seal: bytes) -> bytes:
+    return _SEAL.sub(b'\n  "seal": "' + seal + b'"\n}\n', text)
+
+
+def _parse(fields: dict[str, Any], where: str) -> Manifest:
+    from pydantic import ValidationError
+
+    try:
+        return _adapter().validate_python(fields, strict=False)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ManifestInvalid(f"{where}: field {place!r}: {first['msg']}", "convert the model again") from error
+
+
+@cache
+def _adapter() -> TypeAdapter[Manifest]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Manifest)

@@ -1,0 +1,87 @@
+"""How close two sets of outputs are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ashore.types.parity import OutputParity, Parity
+from ashore.types.tensor import Array, Sample
+
+_SQNR_LIMIT_DB = 200.0
+_SCORE_NAMES = frozenset({"logits", "scores", "probabilities", "probs"})
+
+Floats = NDArray[np.float64]
+
+
+def measure_parity(
+    expected: Sequence[Sample], got: Sequence[Sample], *, floor_db: float, labels: Sequence[str] | None = None
+) -> Parity:
+    """Compare outputs sample by sample; both sequences name the same outputs.
+
+    Power and error are summed over all samples before the ratio is taken, so quiet samples weigh little.
+    """
+    names = list(expected[0])
+    outputs = tuple(
+        _measure_output(name, [s[name] for s in expected], [s[name] for s in got], labels) for name in names
+    )
+    return Parity.of(len(expected), floor_db, outputs)
+
+
+def _measure_output(name: str, expected: list[Array], got: list[Array], labels: Sequence[str] | None) -> OutputParity:
+    want = np.concatenate([np.asarray(array, np.float64).reshape(-1) for array in expected])
+    have = np.concatenate([np.asarray(array, np.float64).reshape(-1) for array in got])
+    nan, inf = _new_non_finite(want, have)
+    finite = np.isfinite(want) & np.isfinite(have)
+    want, have = want[finite], have[finite]
+    scores = _are_scores(name, expected[0], labels)
+    agreement, sure, sure_samples = _top1(expected, got) if scores else (None, None, None)
+    worst = float(np.abs(want - have).max(initial=0.0))
+    return OutputParity(name, sqnr_db(want, have), _cosine(want, have), worst, nan, inf, agreement, sure, sure_samples)
+
+
+def sqnr_db(expected: Floats, got: Floats) -> float:
+    """10 log10(sum expected^2 / sum (expected - got)^2), within +-200 dB; 200 for identical values."""
+    noise = float(np.square(expected - got).sum())
+    power = float(np.square(expected).sum())
+    if noise == 0.0:
+        return _SQNR_LIMIT_DB
+    if power == 0.0:
+        return -_SQNR_LIMIT_DB
+    return float(np.clip(10.0 * np.log10(power / noise), -_SQNR_LIMIT_DB, _SQNR_LIMIT_DB))
+
+
+def _new_non_finite(expected: Floats, got: Floats) -> tuple[int, int]:
+    """NaN and infinite values that PyTorch does not have in the same place."""
+    same_inf = np.isinf(expected) & (expected == got)
+    nan = np.isnan(got) & ~np.isnan(expected)
+    return int(nan.sum()), int((np.isinf(got) & ~same_inf).sum())
+
+
+def _cosine(expected: Floats, got: Floats) -> float:
+    lengths = float(np.linalg.norm(expected) * np.linalg.norm(got))
+    if lengths == 0.0:
+        return 1.0 if np.array_equal(expected, got) else 0.0
+    return float(np.clip(np.dot(expected, got) / lengths, -1.0, 1.0))
+
+
+def _are_scores(name: str, array: Array, labels: Sequence[str] | None) -> bool:
+    if array.ndim != 2 or array.shape[-1] < 2 or not np.issubdtype(array.dtype, np.floating):
+        return False
+    return array.shape[-1] == len(labels) if labels else name in _SCORE_NAMES
+
+
+def _top1(expected: list[Array], got: list[Array]) -> tuple[float, float | None, int]:
+    want = np.concatenate(expected).astype(np.float64)
+    have = np.concatenate(got).astype(np.float64)
+    agree = want.argmax(-1) == have.argmax(-1)
+    sure = _softmax(want).max(-1) > 0.5
+    return float(agree.mean()), float(agree[sure].mean()) if sure.any() else None, int(sure.sum())
+
+
+def _softmax(scores: Floats) -> Floats:
+    powers = np.exp(scores - scores.max(-1, keepdims=True))
+    shares: Floats = powers / powers.sum(-1, keepdims=True)
+    return shares

@@ -1,0 +1,69 @@
+"""An artifact's golden samples on a target, against PyTorch's outputs and the file's own at conversion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ashore import registry
+from ashore.errors import UsageError
+from ashore.pipeline.artifacts import load_artifact, load_golden
+from ashore.pipeline.edges import run_real
+from ashore.pipeline.parity import measure_parity
+from ashore.types.artifact import Artifact
+from ashore.types.parity import Parity
+from ashore.types.tensor import Sample
+
+
+@dataclass(frozen=True)
+class Verification:
+    """``identical``: every output bit equals what the file gave on the host when it was converted."""
+
+    artifact: Artifact
+    target: str
+    parity: Parity
+    identical: bool
+
+    @property
+    def passed(self) -> bool:
+        return self.parity.passed
+
+
+def verify(artifact: Artifact | Path | str, *, target: str = "host", threads: int = 1) -> Verification:
+    """Run the golden inputs on ``target`` and compare.
+
+    Raises:
+        ArtifactError: the file, its manifest or its golden samples were altered.
+        UsageError: it has no manifest to be verified against.
+        ExecutionError, TargetError: it could not be run there.
+    """
+    checked = load_artifact(artifact.file if isinstance(artifact, Artifact) else Path(artifact))
+    if checked.manifest is None:
+        raise UsageError(
+            f"{checked.file} has no manifest beside it, so there is nothing to verify against",
+            f"make it with ashore convert, or put {checked.file.stem}.json and its golden file beside it",
+        )
+    got = _run_golden(checked, target, threads)
+    parity = measure_parity(
+        load_golden(checked, "eager"),
+        got,
+        floor_db=checked.manifest.parity.floor_db,
+        labels=checked.manifest.labels,
+    )
+    return Verification(checked, target, parity, _identical(load_golden(checked, "file"), got))
+
+
+def _run_golden(artifact: Artifact, target: str, threads: int) -> tuple[Sample, ...]:
+    inputs = load_golden(artifact, "in")
+    with registry.get_target(target).open(artifact, threads=threads) as session:
+        return tuple(run_real(session, sample) for sample in inputs)
+
+
+def _identical(expected: tuple[Sample, ...], got: tuple[Sample, ...]) -> bool:
+    return all(
+        np.array_equal(want[name], have[name], equal_nan=np.issubdtype(want[name].dtype, np.inexact))
+        for want, have in zip(expected, got, strict=True)
+        for name in want
+    )

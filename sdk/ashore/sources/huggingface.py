@@ -1,0 +1,105 @@
+"""``hf:DIR``: a local folder of transformers, config.json with safetensors weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ashore.errors import UsageError
+from ashore.types.source import ModelSource
+from ashore.types.tensor import Array
+
+_SEQUENCE = 128
+
+
+def load_folder(folder: Path) -> ModelSource:
+    """The model of the class its config names, with example inputs of the kind it takes.
+
+    Raises:
+        UsageError: no folder, config or weights there; an architecture transformers does not know; a load that fails.
+    """
+    config = _read_config(folder)
+    if not any(folder.glob("*.safetensors")):
+        raise UsageError(
+            f"{folder} has a config but no *.safetensors weights",
+            "save the model with model.save_pretrained(folder); weights in pickle form are not loaded",
+        )
+    model = _load_model(folder, config)
+    example = _example_inputs(model)
+    labels = _labels(model.config)
+    layouts = {"pixel_values": "NCHW"} if "pixel_values" in example else {}
+    return ModelSource(model, example, _name(folder), labels=labels, layouts=layouts)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise UsageError(f"there is no {path}", "give the folder that model.save_pretrained wrote")
+    try:
+        config = json.loads(path.read_text())
+    except (ValueError, OSError) as error:
+        raise UsageError(f"{path} is not readable JSON: {error}", "save the model again") from error
+    if not isinstance(config, dict):
+        raise UsageError(f"{path} holds no JSON object", "save the model again")
+    return config
+
+
+def _load_model(folder: Path, config: dict[str, Any]) -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise UsageError(
+            "hf: needs transformers, which is not installed", 'pip install "ashore[huggingface]"'
+        ) from error
+    wanted = (config.get("architectures") or ["AutoModel"])[0]
+    cls = getattr(transformers, wanted, None)
+    if cls is None:
+        raise UsageError(
+            f"{folder}: transformers {transformers.__version__} has no architecture {wanted!r}",
+            "models with code of their own load through file.py:function",
+        )
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        # The eager attention exports as plain matrix products, which both delegates take whole.
+        return cls.from_pretrained(folder, local_files_only=True, attn_implementation="eager", use_safetensors=True)
+    except Exception as error:
+        raise UsageError(
+            f"{folder} could not be loaded as {wanted}: {type(error).__name__}: {error}",
+            "load it with transformers by itself to see where",
+        ) from error
+
+
+def _example_inputs(model: Any) -> dict[str, Any]:
+    config, main = model.config, model.main_input_name
+    example: dict[str, Any] = {}
+    if main == "pixel_values":
+        size = getattr(config, "image_size", 224)
+        height, width = (size, size) if isinstance(size, int) else size
+        shape = (1, getattr(config, "num_channels", 3), height, width)
+        example["pixel_values"] = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    elif main == "input_values":
+        example["input_values"] = np.random.default_rng(0).standard_normal((1, 16000)).astype(np.float32)
+    else:
+        example |= _tokens(config)
+    if hasattr(config, "use_cache"):
+        example["use_cache"] = False  # a cache is an object, not a tensor; each call must stand alone
+    return example
+
+
+def _tokens(config: Any) -> dict[str, Array]:
+    length = min(_SEQUENCE, getattr(config, "max_position_embeddings", _SEQUENCE))
+    tokens = np.random.default_rng(0).integers(0, config.vocab_size, (1, length))
+    return {"input_ids": tokens, "attention_mask": np.ones((1, length), np.int64)}
+
+
+def _labels(config: Any) -> tuple[str, ...] | None:
+    named = getattr(config, "id2label", None) or {}
+    generic = all(str(label) == f"LABEL_{index}" for index, label in named.items())
+    return None if generic else tuple(str(named[index]) for index in sorted(named))
+
+
+def _name(folder: Path) -> str:
+    return folder.resolve().name or "model"

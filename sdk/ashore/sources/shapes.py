@@ -1,0 +1,57 @@
+"""``--shape NAME=1x3x224x224[:float32]``; a size may be a range ``2..128`` for a dimension chosen at run time."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from ashore.errors import UsageError
+from ashore.types.tensor import Array, DynamicDim
+
+_GRAMMAR = re.compile(r"(?P<name>\w+)=(?P<sizes>\d+(\.\.\d+)?(x\d+(\.\.\d+)?)*)(:(?P<dtype>\w+))?")
+_DTYPES = ("float32", "float16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
+
+
+def parse_shapes(shapes: tuple[str, ...]) -> tuple[dict[str, Array], dict[str, dict[int, DynamicDim]]]:
+    """Example arrays by input name (normal noise; ones for integers) and the dynamic dimensions among them.
+
+    A range's example size is its maximum. Ranges with the same bounds in different inputs are one dimension, as a
+    batch or a sequence shared by several inputs is.
+    """
+    arrays: dict[str, Array] = {}
+    dynamic: dict[str, dict[int, DynamicDim]] = {}
+    for text in shapes:
+        name, sizes, dtype = _parse(text)
+        if name in arrays:
+            raise UsageError(f"--shape names {name!r} twice", "give each input once")
+        arrays[name] = _example([most for _, most in sizes], dtype)
+        axes = {i: DynamicDim(f"dim_{low}_{high}", low, high) for i, (low, high) in enumerate(sizes) if low != high}
+        if axes:
+            dynamic[name] = axes
+    return arrays, dynamic
+
+
+def _parse(text: str) -> tuple[str, list[tuple[int, int]], str]:
+    match = _GRAMMAR.fullmatch(text)
+    if match is None:
+        raise UsageError(f"--shape {text!r} is not of the form NAME=1x3x224x224[:float32]", "for example x=1x3x224x224")
+    dtype = match["dtype"] or "float32"
+    if dtype not in _DTYPES:
+        raise UsageError(f"--shape {text!r} asks for dtype {dtype!r}", f"known: {', '.join(_DTYPES)}")
+    sizes = [_bounds(part, text) for part in match["sizes"].split("x")]
+    return match["name"], sizes, dtype
+
+
+def _bounds(part: str, text: str) -> tuple[int, int]:
+    low, _, high = part.partition("..")
+    bounds = int(low), int(high or low)
+    if bounds[0] < 1 or bounds[1] < bounds[0]:
+        raise UsageError(f"--shape {text!r}: {part!r} is not a size", "sizes start at 1; ranges rise, as 2..128")
+    return bounds
+
+
+def _example(shape: list[int], dtype: str) -> Array:
+    if dtype.startswith("float"):
+        return np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    return np.ones(shape, dtype)
