@@ -66,6 +66,8 @@ if TYPE_CHECKING:
     from ashore.pipeline.execute import open_session as open_session
     from ashore.pipeline.inspection import Inspection as Inspection
     from ashore.pipeline.inspection import inspect as inspect
+    from ashore.pipeline.recipes import dump_recipe as dump_recipe
+    from ashore.pipeline.recipes import load_recipe as load_recipe
     from ashore.pipeline.verify import Verification as Verification
     from ashore.pipeline.verify import verify as verify
     from ashore.types.artifact import Artifact as Artifact
@@ -106,6 +108,7 @@ _HOMES = {
     "ashore.types.manifest": ("Manifest",),
     "ashore.types.precision": ("Precision",),
     "ashore.types.recipe": ("LayerRule", "Recipe"),
+    "ashore.pipeline.recipes": ("dump_recipe", "load_recipe"),
     "ashore.types.source": ("ModelSource", "Preprocess"),
     "ashore.types.tensor": ("DynamicDim", "TensorSpec"),
 }

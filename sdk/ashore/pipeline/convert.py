@@ -48,7 +48,7 @@ def convert(
     source: str | ModelSource,
     *,
     to: Sequence[str] = DEFAULT_BACKENDS,
-    precisions: Sequence[str] = ("fp32",),
+    precisions: Sequence[str] | None = None,
     recipe: Recipe | None = None,
     output: Path | str | None = None,
     name: str | None = None,
@@ -60,7 +60,7 @@ def convert(
     Args:
         source: a ModelSource, or what names one (``file.py:name``, ``pkg.mod:name``, ``file.pt2``, ``hf:DIR``).
         to: backends.
-        precisions: words of ``Precision``; each replaces the recipe's own.
+        precisions: words of ``Precision``; by default the recipe's own.
         recipe: layer rules and settings; by default none but the precision.
         output: folder of the files, made if missing; by default ``./<name>``.
         name: stem of the files; by default the source's.
@@ -74,7 +74,9 @@ def convert(
     """
     from ashore.sources.prepare import prepare
 
-    recipes = [(recipe or Recipe()).with_precision(_precision(word)) for word in dict.fromkeys(precisions)]
+    recipe = recipe or Recipe()
+    words = dict.fromkeys([recipe.precision.value] if precisions is None else precisions)
+    recipes = [recipe.with_precision(_precision(word)) for word in words]
     converters = [registry.get_converter(backend) for backend in dict.fromkeys(to)]
     if not recipes or not converters:
         raise UsageError("nothing to convert to: no backend or no precision", "give at least one of each")
@@ -84,7 +86,7 @@ def convert(
     prepared = prepare(replace(source, name=name))
     output = Path(output or name)
     with staging(output) as stage:
-        plans = [_plan(converter, prepared.request(recipe)) for recipe in recipes for converter in converters]
+        plans = [_plan(converter, prepared.request(each)) for each in recipes for converter in converters]
         manifests = [_make(plan, prepared, stage, min_sqnr_db, progress) for plan in plans]
         for manifest in manifests:
             publish([stage / manifest.file.name, stage / manifest.golden.name, _manifest_path(stage, manifest)], output)

@@ -19,7 +19,7 @@ def _quantize(array: Array, spec: TensorSpec) -> Array:
     if spec.quantization is None:
         return array
     info = np.iinfo(spec.dtype)
-    stored = np.rint(array / spec.quantization.scale) + spec.quantization.zero_point
+    stored = np.rint(array.astype(np.float32) / spec.quantization.scale) + spec.quantization.zero_point
     quantized: Array = np.clip(stored, info.min, info.max).astype(spec.dtype)
     return quantized
 

@@ -9,18 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ashore.errors import UsageError
-from ashore.sources.arrays import load_arrays
-from ashore.types.source import ModelSource
+from ashore.sources.arrays import load_arrays, load_samples
+from ashore.types.source import ModelSource, Samples
 from ashore.types.tensor import DynamicDim
 
 _FORMS = "file.py:name, pkg.mod:name, file.pt2 or hf:DIR"
 
 
-def load_source(spec: str, *, inputs: Path | None = None, shapes: tuple[str, ...] = ()) -> ModelSource:
+def load_source(
+    spec: str, *, inputs: Path | None = None, shapes: tuple[str, ...] = (), calibration: str | None = None
+) -> ModelSource:
     """The model that ``spec`` names, with example inputs from ``inputs`` or ``shapes`` where they are given.
+
+    ``calibration`` is the path of an ``.npz`` or of a folder of them, or ``random``.
 
     Raises:
         UsageError: nothing is there, it cannot be loaded, or it has no example inputs; the message says which.
@@ -32,7 +36,19 @@ def load_source(spec: str, *, inputs: Path | None = None, shapes: tuple[str, ...
         source = replace(source, example_inputs={**kept, **examples})
     if dynamic:
         source = replace(source, dynamic_shapes={**source.dynamic_shapes, **dynamic})
-    return source
+    return source if calibration is None else replace(source, calibration=_calibration(calibration))
+
+
+def _calibration(given: str) -> Samples | Literal["random"]:
+    if given == "random":
+        return "random"
+    path = Path(given)
+    if not path.exists():
+        raise UsageError(
+            f"there is no calibration data at {path}",
+            "give an .npz with a leading axis of samples, a folder of one-sample .npz files, or the word random",
+        )
+    return load_samples(path)
 
 
 def _load(spec: str, examples: Mapping[str, Any] | None) -> ModelSource:

@@ -1,0 +1,41 @@
+"""The ``ashore`` command. Heavy imports stay inside the commands, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+import click
+
+from ashore import __version__
+from ashore.cli.commands import convert, doctor, inspect, run, targets, verify
+from ashore.cli.failures import report_failure
+from ashore.cli.terminal import Terminal
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="ashore")
+def cli() -> None:
+    """Bring compressed PyTorch models ashore: verified ExecuTorch and LiteRT files."""
+
+
+for command in (convert, verify, run, inspect, targets, doctor):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """The console script: runs a command, and turns what it raises into a message and an exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    terminal = Terminal()
+    try:
+        code = cli.main(standalone_mode=False, obj=terminal) or 0
+    except BaseException as error:  # noqa: BLE001 — the last place before the user; nothing may pass unexplained
+        code = report_failure(error, terminal)
+    sys.exit(code)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """SIGTERM unwinds like Ctrl-C does: staged files are removed and child processes ended on the way out."""
+    del frame
+    raise SystemExit(128 + number)

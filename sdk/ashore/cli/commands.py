@@ -1,0 +1,181 @@
+"""The commands: options in, one call of the pipeline, results out."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ashore.cli.terminal import Terminal
+
+_Body = Callable[..., int | None]
+
+
+def _common(body: _Body) -> _Body:
+    """Options of every command, and a stdout that only results reach.
+
+    The options carry no value: Terminal and the failure report read them from the words of the call, since a call
+    may fail before its options are parsed.
+    """
+
+    @functools.wraps(body)
+    def command(terminal: Terminal, /, **options: Any) -> int | None:
+        with terminal.guarded():
+            return body(terminal, **options)
+
+    passed = click.pass_obj(command)
+    with_json = click.option("--json", is_flag=True, expose_value=False, help="One JSON document on stdout.")(passed)
+    return click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")(with_json)
+
+
+@click.command()
+@click.argument("source")
+@click.option("--to", "backends", multiple=True, metavar="BACKEND", help="executorch or litert; both by default.")
+@click.option("--precision", "precisions", multiple=True, metavar="P", help="fp32, fp16, int8, int8-dynamic or int4.")
+@click.option("--inputs", type=click.Path(path_type=Path), metavar="F.npz", help="Example inputs by name.")
+@click.option(
+    "--shape", "shapes", multiple=True, metavar="NAME=1x3x224x224[:float32]", help="Shape of an example input."
+)
+@click.option("--calibration", metavar="PATH", help="An .npz of stacked samples, a folder of .npz, or 'random'.")
+@click.option(
+    "--recipe", "recipe_path", type=click.Path(path_type=Path), metavar="F.toml", help="Layer rules and settings."
+)
+@click.option(
+    "--min-sqnr", "min_sqnr_db", type=float, metavar="DB", help="Accuracy floor instead of the precision's own."
+)
+@click.option("--name", help="Stem of the files; by default the source's name.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the files; by default ./<name>."
+)
+@_common
+def convert(
+    terminal: Terminal,
+    source: str,
+    backends: tuple[str, ...],
+    precisions: tuple[str, ...],
+    inputs: Path | None,
+    shapes: tuple[str, ...],
+    calibration: str | None,
+    recipe_path: Path | None,
+    min_sqnr_db: float | None,
+    name: str | None,
+    output: Path | None,
+) -> None:
+    """Convert SOURCE to model files, each judged against PyTorch before it is published.
+
+    SOURCE is file.py:name, pkg.mod:name, file.pt2 or hf:DIR.
+    """
+    from ashore.cli.results import artifact_fields, show_artifacts
+    from ashore.pipeline.convert import DEFAULT_BACKENDS
+    from ashore.pipeline.convert import convert as convert_source
+    from ashore.pipeline.recipes import load_recipe
+    from ashore.sources import load_source
+
+    recipe = load_recipe(recipe_path) if recipe_path else None
+    with terminal.progress() as progress:
+        progress(f"loading {source}")
+        artifacts = convert_source(
+            load_source(source, inputs=inputs, shapes=shapes, calibration=calibration),
+            to=backends or DEFAULT_BACKENDS,
+            precisions=precisions or None,
+            recipe=recipe,
+            output=output,
+            name=name,
+            min_sqnr_db=min_sqnr_db,
+            progress=progress,
+        )
+    if terminal.json:
+        terminal.show_json({"artifacts": [artifact_fields(artifact) for artifact in artifacts]})
+    else:
+        show_artifacts(terminal, artifacts)
+
+
+@click.command()
+@click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--target", "targets", multiple=True, metavar="T", help="host by default; may be given again.")
+@_common
+def verify(terminal: Terminal, artifacts: tuple[Path, ...], targets: tuple[str, ...]) -> int:
+    """Run the golden inputs of ARTIFACTS on a target and compare with PyTorch's outputs."""
+    from ashore.cli.results import show_verifications, verification_fields
+    from ashore.errors import AccuracyError
+    from ashore.pipeline.verify import verify as verify_artifact
+
+    with terminal.progress() as progress:
+        found = []
+        for target in targets or ("host",):
+            for path in artifacts:
+                progress(f"{path.name} on {target}")
+                found.append(verify_artifact(path, target=target))
+    if terminal.json:
+        terminal.show_json({"verifications": [verification_fields(each) for each in found]})
+    else:
+        show_verifications(terminal, found)
+    return 0 if all(each.passed for each in found) else AccuracyError.exit_code
+
+
+@click.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option("--inputs", required=True, type=click.Path(path_type=Path), metavar="F.npz", help="Arrays by input name.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), metavar="F.npz", help="Where the outputs go.")
+@click.option("--target", default="host", show_default=True, metavar="T")
+@click.option("--threads", default=1, show_default=True, type=int)
+@_common
+def run(terminal: Terminal, artifact: Path, inputs: Path, output: Path, target: str, threads: int) -> None:
+    """One inference of ARTIFACT, from arrays in a file to arrays in a file."""
+    from ashore.pipeline.execute import run_file
+
+    results = run_file(artifact, inputs, output, target=target, threads=threads)
+    if terminal.json:
+        shapes = {name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in results.items()}
+        terminal.show_json({"output": str(output), "outputs": shapes})
+    else:
+        rows = [(name, "x".join(map(str, array.shape)), str(array.dtype)) for name, array in results.items()]
+        terminal.show_table(str(output), ("output", "shape", "dtype"), rows)
+
+
+@click.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
+@_common
+def inspect(terminal: Terminal, artifact: Path) -> None:
+    """What ARTIFACT is: its manifest, tensors, operators, delegation and where its bytes go."""
+    from ashore.cli.results import inspection_fields, show_inspection
+    from ashore.pipeline.inspection import inspect as inspect_artifact
+
+    inspection = inspect_artifact(artifact)
+    if terminal.json:
+        terminal.show_json(inspection_fields(inspection))
+    else:
+        show_inspection(terminal, inspection)
+
+
+@click.command()
+@_common
+def targets(terminal: Terminal) -> None:
+    """Every target, and whether it is ready."""
+    from ashore.cli.results import show_targets, target_fields
+    from ashore.registry import all_targets
+
+    found = [target.describe() for target in all_targets()]
+    if terminal.json:
+        terminal.show_json({"targets": [target_fields(info) for info in found]})
+    else:
+        show_targets(terminal, found)
+
+
+@click.command()
+@_common
+def doctor(terminal: Terminal) -> None:
+    """What is installed, what is missing, and the exact command that adds it."""
+    from dataclasses import asdict
+
+    from ashore.pipeline.doctor import examine
+
+    findings = examine()
+    if terminal.json:
+        terminal.show_json({"findings": [asdict(finding) for finding in findings]})
+    else:
+        rows = [(f.name, f.health.value, f.detail, f.needed_for, f.remedy) for f in findings]
+        terminal.show_table("ashore doctor", ("what", "state", "detail", "needed for", "to add it"), rows)

@@ -1,0 +1,121 @@
+"""Results as JSON fields and as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ashore.cli.terminal import Terminal
+from ashore.pipeline.inspection import Inspection
+from ashore.pipeline.manifests import manifest_fields
+from ashore.pipeline.verify import Verification
+from ashore.sources.samples import spec_text
+from ashore.types.artifact import Artifact
+from ashore.types.conversion import Delegation
+from ashore.types.target import TargetInfo
+
+_PARITY_COLUMNS = ("SQNR dB", "cosine", "top-1 %", "sure %")
+
+
+def artifact_fields(artifact: Artifact) -> dict[str, Any]:
+    fields: dict[str, Any] = {"path": str(artifact.file), "backend": artifact.backend}
+    return fields | ({"manifest": manifest_fields(artifact.manifest)} if artifact.manifest else {})
+
+
+def show_artifacts(terminal: Terminal, artifacts: Sequence[Artifact]) -> None:
+    rows = []
+    for artifact in artifacts:
+        assert artifact.manifest is not None
+        manifest = artifact.manifest
+        for warning in manifest.warnings:
+            terminal.show_warning(f"{artifact.file.name}: {warning}")
+        figures = _parity_cells(manifest.parity.top1_agreement, manifest.parity.top1_agreement_sure)
+        accuracy = (f"{manifest.parity.sqnr_db:.1f}", f"{manifest.parity.cosine:.4f}", *figures)
+        size = _megabytes(manifest.file.bytes)
+        rows.append((str(artifact.file), size, *accuracy, _delegation(manifest.delegation)))
+    terminal.show_table("verified against PyTorch", ("file", "MB", *_PARITY_COLUMNS, "in delegate"), rows)
+
+
+def verification_fields(verification: Verification) -> dict[str, Any]:
+    return {
+        "path": str(verification.artifact.file),
+        "target": verification.target,
+        "passed": verification.passed,
+        "identical": verification.identical,
+        "parity": asdict(verification.parity),
+    }
+
+
+def show_verifications(terminal: Terminal, verifications: Sequence[Verification]) -> None:
+    rows = []
+    for each in verifications:
+        parity = each.parity
+        verdict = "passed" if each.passed else f"FAILED: below {parity.floor_db:g} dB"
+        same = "bit-identical" if each.identical else "differs in bits"
+        rows.append(
+            (each.artifact.file.name, f"{parity.sqnr_db:.1f}", f"{parity.cosine:.4f}", each.target, same, verdict)
+        )
+    columns = ("file", "SQNR dB", "cosine", "target", "against the conversion", "verdict")
+    terminal.show_table("golden samples against PyTorch", columns, rows)
+
+
+def inspection_fields(inspection: Inspection) -> dict[str, Any]:
+    contents = asdict(inspection.contents)
+    return artifact_fields(inspection.artifact) | {"bytes": inspection.bytes, "contents": contents}
+
+
+def show_inspection(terminal: Terminal, inspection: Inspection) -> None:
+    artifact, contents = inspection.artifact, inspection.contents
+    terminal.show_text(f"{artifact.file}  {_megabytes(inspection.bytes)} MB  {artifact.backend}")
+    manifest = artifact.manifest
+    if manifest is None:
+        terminal.show_text("no manifest: ashore did not make this file, or the manifest was left behind")
+    else:
+        made = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
+        terminal.show_text(f"{manifest.name} in {manifest.precision}, {manifest.created}, with {made}")
+        terminal.show_text(f"SQNR {manifest.parity.sqnr_db:.1f} dB over {manifest.parity.samples} samples")
+        for warning in manifest.warnings:
+            terminal.show_text(f"note: {warning}")
+    inputs = manifest.inputs if manifest else contents.inputs
+    outputs = manifest.outputs if manifest else contents.outputs
+    tensors = [("input", spec) for spec in inputs] + [("output", spec) for spec in outputs]
+    rows = [(spec.name, kind, spec_text(spec), spec.dtype, spec.layout or "-") for kind, spec in tensors]
+    terminal.show_table("tensors", ("name", "", "shape", "dtype", "layout"), rows)
+    ops = sorted(contents.ops.items(), key=lambda item: -item[1])
+    terminal.show_table(
+        f"operators, {_delegation(contents.delegation)} in the delegate", ("operator", "count"), _text(ops)
+    )
+    terminal.show_table("size by part", ("part", "bytes"), _text(contents.bytes_by_part.items()))
+
+
+def target_fields(info: TargetInfo) -> dict[str, Any]:
+    return asdict(info) | {"ready": info.ready}
+
+
+def show_targets(terminal: Terminal, found: Sequence[TargetInfo]) -> None:
+    rows = []
+    for info in found:
+        memory = f"{info.memory_bytes / 2**30:.1f} GiB"
+        state = "ready" if info.ready else f"not ready: {info.problem}"
+        cells = (info.id, info.kind.value, info.cpu, str(info.cores), memory, info.abi, info.os)
+        rows.append((*cells, ", ".join(info.backends), state))
+    columns = ("target", "kind", "CPU", "cores", "memory", "ABI", "OS", "runs", "state")
+    terminal.show_table("targets", columns, rows)
+
+
+def _parity_cells(*shares: float | None) -> tuple[str, ...]:
+    return tuple("-" if share is None else f"{100 * share:.1f}" for share in shares)
+
+
+def _delegation(delegation: Delegation) -> str:
+    parts = "1 partition" if delegation.partitions == 1 else f"{delegation.partitions} partitions"
+    return f"{delegation.delegated}/{delegation.total} operators, {parts}"
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.2f}"
+
+
+def _text(rows: Any) -> list[tuple[str, str]]:
+    return [(str(name), str(count)) for name, count in rows]
