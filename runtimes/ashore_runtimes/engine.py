@@ -1,0 +1,40 @@
+"""What an engine offers to the child process that it runs in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypedDict
+
+from numpy.typing import NDArray
+
+
+class TensorFacts(TypedDict):
+    """What a file says of one input or output; crosses to the parent as JSON.
+
+    ``dynamic`` maps an axis to the smallest and the largest size it can take; ``quantization`` is scale and zero point.
+    """
+
+    name: str
+    shape: list[int]
+    dtype: str
+    dynamic: dict[str, list[int]]
+    quantization: list[float] | None
+
+
+class Engine(Protocol):
+    """A loaded model. Constructed as ``Engine(file, threads)``; any exception is reported to the parent."""
+
+    inputs: list[TensorFacts]
+    outputs: list[TensorFacts]
+
+    def bind(self, inputs: Sequence[NDArray[Any]]) -> None:
+        """Take the inputs of all coming runs from these arrays, whose values change under the engine's hands."""
+        ...
+
+    def invoke(self) -> int:
+        """One inference; the nanoseconds of the engine's own call, without moving data in."""
+        ...
+
+    def results(self) -> list[NDArray[Any]]:
+        """Views of the latest outputs; the caller lets go of them before the next ``invoke``."""
+        ...
