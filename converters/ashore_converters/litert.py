@@ -1,0 +1,119 @@
+"""LiteRT (TFLite): PyTorch in, ``.tflite`` out.
+
+Names. The file has one signature, ``serving_default``. Its inputs and outputs bear the names of the request's
+TensorSpecs, and the manifest lists the same names, so a runtime maps by name and never by position: signature lists
+come back sorted by name, not in the order of the call.
+
+Element types. LiteRT computes indices in 32 bits: a PyTorch int64 input or output is int32 in the file, and the
+TensorSpecs of the Conversion say so. Callers cast, and check the range when they do.
+
+Layout. Inputs keep PyTorch's shape (NCHW for pictures); the file transposes once at its edge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from ashore.errors import LoweringFailed, TargetUnavailable
+from ashore.interfaces import Progress
+from ashore.types.conversion import Conversion, ConversionRequest, Delegation, FileContents
+from ashore.types.precision import Precision
+from ashore.types.tensor import TensorSpec
+
+from ashore_converters.bake import bake
+from ashore_converters.litert_checks import cautions
+from ashore_converters.litert_file import FileGraph, read_file, read_graph
+from ashore_converters.litert_trial import try_file
+
+DELEGATE = "xnnpack"
+
+_DISTRIBUTIONS = {
+    "litert_torch": "litert-torch",
+    "ai_edge_litert": "ai-edge-litert",
+    "litert_quantizer": "litert-quantizer",
+    "torch": "torch",
+}
+
+
+class LiteRTConverter:
+    """See :class:`ashore.interfaces.Converter`."""
+
+    backend = "litert"
+    suffix = ".tflite"
+
+    def check(self, request: ConversionRequest) -> tuple[str, ...]:
+        _versions()
+        return cautions(request)
+
+    def convert(self, request: ConversionRequest, destination: Path, progress: Progress) -> Conversion:
+        from ashore_converters.litert_graph import export, lower
+
+        versions, warnings = _versions(), self.check(request)
+        baked = replace(request, model=bake(request.model))
+        progress("exporting the graph")
+        program = export(baked)
+        progress("lowering to LiteRT")
+        model = lower(program, baked)
+        if request.recipe.precision is not Precision.FP32:
+            model = _quantized(model, baked, progress)
+        destination.write_bytes(model)
+        progress("trying the file")
+        delegation = _tried(destination, request)
+        inputs, outputs = _edges(read_file(destination), request)
+        return Conversion(inputs, outputs, DELEGATE, delegation, versions, request.recipe, warnings)
+
+    def inspect(self, path: Path) -> FileContents:
+        graph = read_file(path)
+        trial = try_file(path)
+        delegation = trial.delegation or Delegation(0, len(graph.ops), 0)
+        return FileContents(
+            graph.input_specs(), graph.output_specs(), graph.op_counts(), delegation, graph.bytes_by_part
+        )
+
+
+def _quantized(model: bytes, request: ConversionRequest, progress: Progress) -> bytes:
+    from ashore_converters.litert_calibrate import observe
+    from ashore_converters.litert_quantize import quantize
+
+    graph, ranges = read_graph(model, "the float file"), None
+    if request.calibration:
+        progress("observing ranges")
+        ranges = observe(model, graph, request.calibration)
+    progress("quantizing")
+    return quantize(model, graph, request.recipe, ranges)
+
+
+def _tried(path: Path, request: ConversionRequest) -> Delegation:
+    trial = try_file(path)
+    if trial.delegation is None:
+        path.unlink()
+        raise LoweringFailed(
+            f"the finished {request.recipe.precision} file does not run: {trial.problem}",
+            "keep the layer of the operator named above in float with a layer rule, or choose another precision",
+        )
+    return trial.delegation
+
+
+def _edges(graph: FileGraph, request: ConversionRequest) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """The request's specs with the element types and quantization that the file has."""
+    inputs = {spec.name: spec for spec in graph.input_specs()}
+    outputs = {spec.name: spec for spec in graph.output_specs()}
+    return (
+        tuple(_as_filed(spec, inputs[spec.name]) for spec in request.inputs),
+        tuple(_as_filed(spec, outputs[spec.name]) for spec in request.outputs),
+    )
+
+
+def _as_filed(asked: TensorSpec, filed: TensorSpec) -> TensorSpec:
+    return replace(asked, dtype=filed.dtype, quantization=filed.quantization)
+
+
+def _versions() -> dict[str, str]:
+    try:
+        return {name: version(distribution) for name, distribution in _DISTRIBUTIONS.items()}
+    except PackageNotFoundError as error:
+        raise TargetUnavailable(
+            f"converting to LiteRT needs {error.name}, which is not installed", 'pip install "ashore[litert]"'
+        ) from error

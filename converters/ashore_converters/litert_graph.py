@@ -1,0 +1,130 @@
+"""From a prepared PyTorch model to a float LiteRT file in memory.
+
+The stages of ``litert_torch.convert`` are called one by one: its own door cannot name inputs and outputs, cannot say
+which stage failed, and leaves no place to edit the exported graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from ashore.errors import ExportFailed
+from ashore.types.conversion import ConversionRequest
+from ashore.types.tensor import DynamicDim, TensorSpec
+
+from ashore_converters.bake import user_path
+from ashore_converters.litert_failures import first_line, lowering_failure
+from ashore_converters.litert_quiet import quiet
+
+if TYPE_CHECKING:
+    import torch
+
+SIGNATURE = "serving_default"
+ROOT = "(model)"
+"""Stands in tensor names for the user's outermost module, whose path is empty."""
+
+_WRAPPER = "prepared"
+
+
+def export(request: ConversionRequest) -> torch.export.ExportedProgram:
+    """Capture the model's graph, its outputs named.
+
+    Raises:
+        ExportFailed: torch.export could not capture it.
+    """
+    import torch
+
+    example = tuple(torch.from_numpy(request.example[spec.name].copy()) for spec in request.inputs)
+    named = _with_named_outputs(request.model, [spec.name for spec in request.outputs])
+    try:
+        with quiet(), torch.no_grad():
+            return torch.export.export(named, example, dynamic_shapes=_dynamic_shapes(request.inputs), strict=False)
+    except Exception as error:
+        raise ExportFailed(
+            f"torch.export could not capture the model: {first_line(error)}",
+            "keep Python control flow and .item() on tensor values out of forward; "
+            "torch.export.export(model, example) alone shows the same failure with its place",
+        ) from error
+
+
+def lower(program: torch.export.ExportedProgram, request: ConversionRequest) -> bytes:
+    """The float file. Tensors are named by the module they come from, as ``features.0.0;1``.
+
+    Raises:
+        LoweringFailed, UnsupportedModel: naming the operator and the module's path.
+    """
+    with quiet():
+        from litert_torch import config
+        from litert_torch._convert import core, litert_converter
+
+        config.show_progress = False  # its progress goes to standard output
+        _name_by_module(program)
+        passed = program
+        try:
+            decomposed = _decompose(program)
+            passed = core._run_convert_passes(decomposed)
+            exporter = litert_converter.exported_programs_to_flatbuffer([passed], [_signature(request)])
+            return bytes(exporter.to_bytes())
+        except Exception as error:
+            raise lowering_failure(error, passed) from error
+
+
+def _decompose(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    from litert_torch import fx_infra
+
+    program = fx_infra.graph_utils.reset_from_node_meta(program)
+    decompositions = fx_infra.decomp.pre_convert_decomp()
+    decomposed: torch.export.ExportedProgram = fx_infra.safe_run_decompositions(program, decompositions, can_skip=False)
+    return decomposed
+
+
+def _with_named_outputs(model: torch.nn.Module, names: list[str]) -> torch.nn.Module:
+    """litert_torch names a file's outputs by the keys of the dict that the model returns."""
+    import torch
+
+    class NamedOutputs(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.prepared = model
+
+        def forward(self, *inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+            return dict(zip(names, self.prepared(*inputs), strict=True))
+
+    return NamedOutputs().eval()
+
+
+def _signature(request: ConversionRequest) -> Any:
+    """litert_torch calls positional inputs args_0, args_1…; this one calls them by their own names."""
+    from litert_torch._convert import signature
+
+    class NamedInputs(signature.Signature):  # type: ignore[misc]  # the library is untyped
+        @property
+        def flat_arg_names(self) -> list[str]:
+            return [spec.name for spec in request.inputs]
+
+    return NamedInputs(SIGNATURE, request.model, (), {})
+
+
+def _dynamic_shapes(inputs: Iterable[TensorSpec]) -> dict[str, Any] | None:
+    import torch
+
+    dims: dict[str, Any] = {}
+
+    def shared(dim: DynamicDim) -> Any:
+        return dims.setdefault(dim.name, torch.export.Dim(dim.name, min=dim.minimum, max=dim.maximum))
+
+    shapes = tuple({axis: shared(dim) for axis, dim in spec.dynamic.items()} for spec in inputs)
+    return {"inputs": shapes} if dims else None
+
+
+def _name_by_module(program: torch.export.ExportedProgram) -> None:
+    """Make litert_torch name tensors by whole module paths.
+
+    By itself it writes the class and the last part of the path of every module on the way, which cannot tell
+    ``a.3`` from ``b.3`` where ``a`` and ``b`` are module lists.
+    """
+    for node in program.graph.nodes:
+        if stack := node.meta.get("nn_module_stack"):
+            path = str(list(stack.values())[-1][0]).removeprefix(_WRAPPER).lstrip(".")
+            node.meta["nn_module_stack"] = {"ashore": ("", user_path(f"{path}.").rstrip(".") or ROOT)}

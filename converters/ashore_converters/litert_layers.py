@@ -1,0 +1,58 @@
+"""Which of the user's modules an operator of a LiteRT file comes from, and what the recipe asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ashore.errors import UsageError
+from ashore.types.precision import Precision
+from ashore.types.recipe import LayerRule, Recipe
+
+from ashore_converters.litert_file import FileGraph, FileOp
+
+_WEIGHTED = {"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "EMBEDDING_LOOKUP"}
+
+
+def scope(op: FileOp, graph: FileGraph) -> str:
+    """The string that the quantizer's regular expressions are searched in for ``op``."""
+    return "".join(f"{graph.tensors[index].name};" for index in op.outputs)
+
+
+def modules_of(op: FileOp, graph: FileGraph) -> frozenset[str]:
+    """Module paths of ``op``: several where the compiler fused, as convolution, batch norm and activation.
+
+    The tensor that leaves the model bears the output's name instead of a module's, so weights are asked as well.
+    """
+    weights = [i for i in op.inputs if graph.tensors[i].buffer_bytes] if op.name in _WEIGHTED else []
+    return frozenset(path for index in (*op.outputs, *weights) for path in _paths(graph.tensors[index].name))
+
+
+def asked_precision(modules: Iterable[str], recipe: Recipe) -> Precision:
+    """The first rule that names one of ``modules``, or a module around it, decides."""
+    names = {name for path in modules for name in _with_parents(path)}
+    for rule in recipe.layers:
+        if any(rule.matches(name) for name in names):
+            return rule.precision
+    return recipe.precision
+
+
+def check_rules(rules: Iterable[LayerRule], module_paths: Iterable[str]) -> None:
+    """Raises UsageError where a rule names no module of the model."""
+    paths = list(module_paths)
+    for rule in rules:
+        if not any(rule.matches(path) for path in paths):
+            some = ", ".join(repr(path) for path in paths if path)[:200] or "only the model itself"
+            raise UsageError(
+                f"layer rule {rule.pattern!r} ({rule.precision}) matches no module of the model",
+                f"patterns must match a whole module path; the model has {some}",
+            )
+
+
+def _paths(tensor_name: str) -> list[str]:
+    """``a.1;;a.0;3`` -> a.1, a.0: each location ends in ';', then comes a number that makes the name unique."""
+    return [path for path in tensor_name.split(";")[:-1] if path]
+
+
+def _with_parents(path: str) -> list[str]:
+    parts = path.split(".")
+    return [".".join(parts[: end + 1]) for end in range(len(parts))]

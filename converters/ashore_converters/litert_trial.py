@@ -1,0 +1,112 @@
+"""Run a finished file once, in a process of its own, and see what the XNNPACK delegate took.
+
+Conversion can succeed and yield a file that the interpreter refuses or that takes it down. The child costs the user
+one sentence instead of their interpreter.
+
+Run as a program, ``python -m ashore_converters.litert_trial FILE`` prints one JSON document: ``{"ops": [[name,
+inputs, outputs], …]}`` or ``{"error": …}``.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ashore.types.conversion import Delegation, UndelegatedOp
+
+_TIME_LIMIT_S = 600.0
+_DELEGATE = "DELEGATE"
+
+
+@dataclass(frozen=True)
+class Node:
+    """An operator or a delegate call, with the indices of the tensors it takes and makes."""
+
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """``problem`` is the interpreter's own words where the file does not run; then ``delegation`` is None."""
+
+    delegation: Delegation | None
+    problem: str = ""
+
+
+def try_file(path: Path) -> Trial:
+    """Load and run ``path`` once on zeros."""
+    command = [sys.executable, "-m", __spec__.name, str(path)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIME_LIMIT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return Trial(None, f"one inference took longer than {_TIME_LIMIT_S:.0f} s")
+    try:
+        answer = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        return Trial(None, _how_it_ended(done))
+    if "error" in answer:
+        return Trial(None, answer["error"])
+    return Trial(delegation([Node(name, tuple(i), tuple(o)) for name, i, o in answer["ops"]]))
+
+
+def delegation(nodes: Iterable[Node]) -> Delegation:
+    """Which operators run inside delegate calls.
+
+    The interpreter lists the original operators and, after them, the calls that replaced some. A call contains
+    exactly the operators that lead from its inputs to its outputs.
+    """
+    ops = [node for node in nodes if node.name != _DELEGATE]
+    calls = [node for node in nodes if node.name == _DELEGATE]
+    inside = {index for call in calls for index in _inside(call, ops)}
+    outside = Counter(op.name for index, op in enumerate(ops) if index not in inside)
+    undelegated = tuple(UndelegatedOp(name, count) for name, count in outside.most_common())
+    return Delegation(len(inside), len(ops), len(calls), undelegated)
+
+
+def _inside(call: Node, ops: list[Node]) -> set[int]:
+    makers = {tensor: index for index, op in enumerate(ops) for tensor in op.outputs}
+    given, found, wanted = set(call.inputs), set[int](), list(call.outputs)
+    while wanted:
+        tensor = wanted.pop()
+        index = makers.get(tensor)
+        if tensor not in given and index is not None and index not in found:
+            found.add(index)
+            wanted.extend(ops[index].inputs)
+    return found
+
+
+def _how_it_ended(done: subprocess.CompletedProcess[str]) -> str:
+    last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    ending = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
+    return f"the interpreter's process died with {ending}: {last}"
+
+
+def _run(path: str) -> dict[str, object]:
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        interpreter = Interpreter(model_path=path, num_threads=1)
+        interpreter.allocate_tensors()
+        for detail in interpreter.get_input_details():
+            interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
+        interpreter.invoke()
+    except (RuntimeError, ValueError) as error:
+        return {"error": str(error).strip()}
+    details = interpreter._get_ops_details()
+    return {"ops": [[d["op_name"], _indices(d["inputs"]), _indices(d["outputs"])] for d in details]}
+
+
+def _indices(tensors: Iterable[int]) -> list[int]:
+    return [int(tensor) for tensor in tensors if tensor >= 0]
+
+
+if __name__ == "__main__":
+    print(json.dumps(_run(sys.argv[1])))
