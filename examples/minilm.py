@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from ashore.errors import UsageError
-from ashore.types.source import ModelSource
+from ashore import ModelSource, UsageError
 from numpy.typing import NDArray
 from sentences import CALIBRATION, EVALUATION, PAIRS
 from torch import Tensor, nn

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ashore.errors import UsageError
-from ashore.types.source import ModelSource, Preprocess
+from ashore import ModelSource, Preprocess, UsageError
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
