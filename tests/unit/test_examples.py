@@ -10,6 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+
 from ashore import UsageError
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
