@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ashore.errors import AccuracyError
 from ashore.types.parity import OutputParity, Parity
 from ashore.types.tensor import Array, Sample
 
@@ -22,6 +23,9 @@ def measure_parity(
     """Compare outputs sample by sample; both sequences name the same outputs.
 
     Power and error are summed over all samples before the ratio is taken, so quiet samples weigh little.
+
+    Raises:
+        AccuracyError: an output has another shape than PyTorch's.
     """
     names = list(expected[0])
     outputs = tuple(
@@ -31,15 +35,31 @@ def measure_parity(
 
 
 def _measure_output(name: str, expected: list[Array], got: list[Array], labels: Sequence[str] | None) -> OutputParity:
+    _check_shapes(name, expected, got)
     want = np.concatenate([np.asarray(array, np.float64).reshape(-1) for array in expected])
     have = np.concatenate([np.asarray(array, np.float64).reshape(-1) for array in got])
     nan, inf = _new_non_finite(want, have)
     finite = np.isfinite(want) & np.isfinite(have)
+    comparable = finite.any() or not finite.size
     want, have = want[finite], have[finite]
+    sqnr = sqnr_db(want, have) if comparable else -_SQNR_LIMIT_DB
     scores = _are_scores(name, expected[0], labels)
     agreement, sure, sure_samples = _top1(expected, got) if scores else (None, None, None)
     worst = float(np.abs(want - have).max(initial=0.0))
-    return OutputParity(name, sqnr_db(want, have), _cosine(want, have), worst, nan, inf, agreement, sure, sure_samples)
+    return OutputParity(name, sqnr, _cosine(want, have), worst, nan, inf, agreement, sure, sure_samples)
+
+
+def _check_shapes(name: str, expected: list[Array], got: list[Array]) -> None:
+    for index, (want, have) in enumerate(zip(expected, got, strict=True)):
+        if want.shape != have.shape:
+            raise AccuracyError(
+                f"output {name!r} has shape {_text(have)} where PyTorch gives {_text(want)}, on sample {index}",
+                "a dynamic dimension is probably computed as a constant: keep it fixed, or take another backend",
+            )
+
+
+def _text(array: Array) -> str:
+    return "x".join(str(size) for size in array.shape) or "scalar"
 
 
 def sqnr_db(expected: Floats, got: Floats) -> float:
@@ -54,10 +74,10 @@ def sqnr_db(expected: Floats, got: Floats) -> float:
 
 
 def _new_non_finite(expected: Floats, got: Floats) -> tuple[int, int]:
-    """NaN and infinite values that PyTorch does not have in the same place."""
-    same_inf = np.isinf(expected) & (expected == got)
+    """NaN that PyTorch does not have, and infinite values that only one of the two has, in the same place."""
     nan = np.isnan(got) & ~np.isnan(expected)
-    return int(nan.sum()), int((np.isinf(got) & ~same_inf).sum())
+    inf = (np.isinf(got) | np.isinf(expected)) & (expected != got) & ~nan
+    return int(nan.sum()), int(inf.sum())
 
 
 def _cosine(expected: Floats, got: Floats) -> float:

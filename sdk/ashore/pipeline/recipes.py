@@ -22,9 +22,12 @@ def load_recipe(path: Path | str) -> Recipe:
     try:
         values = tomllib.loads(Path(path).read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"recipe {path} could not be read: {error}", "give a TOML file") from error
+        raise UsageError(
+            f"recipe {path} could not be read: {error}", "give a TOML file, as ashore.dump_recipe writes"
+        ) from error
     _check_keys(values, Recipe, str(path))
-    for rule in values.get("layers", []):
+    rules = values.get("layers")
+    for rule in rules if isinstance(rules, list) else ():
         _check_keys(rule, LayerRule, f"{path}, layers")
     try:
         return _adapter().validate_python(values)

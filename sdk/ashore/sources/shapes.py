@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import numpy as np
@@ -17,7 +18,7 @@ def parse_shapes(shapes: tuple[str, ...]) -> tuple[dict[str, Array], dict[str, d
     """Example arrays by input name (normal noise; ones for integers) and the dynamic dimensions among them.
 
     A range's example size is its maximum. Ranges with the same bounds in different inputs are one dimension, as a
-    batch or a sequence shared by several inputs is.
+    batch or a sequence shared by several inputs is; within one input, as height and width, they vary apart.
     """
     arrays: dict[str, Array] = {}
     dynamic: dict[str, dict[int, DynamicDim]] = {}
@@ -25,9 +26,8 @@ def parse_shapes(shapes: tuple[str, ...]) -> tuple[dict[str, Array], dict[str, d
         name, sizes, dtype = _parse(text)
         if name in arrays:
             raise UsageError(f"--shape names {name!r} twice", "give each input once")
-        arrays[name] = _example([most for _, most in sizes], dtype)
-        axes = {i: DynamicDim(f"dim_{low}_{high}", low, high) for i, (low, high) in enumerate(sizes) if low != high}
-        if axes:
+        arrays[name] = _example([most for _, most in sizes], dtype, text)
+        if axes := _dynamic_axes(sizes):
             dynamic[name] = axes
     return arrays, dynamic
 
@@ -51,7 +51,22 @@ def _bounds(part: str, text: str) -> tuple[int, int]:
     return bounds
 
 
-def _example(shape: list[int], dtype: str) -> Array:
-    if dtype.startswith("float"):
-        return np.random.default_rng(0).standard_normal(shape).astype(dtype)
-    return np.ones(shape, dtype)
+def _dynamic_axes(sizes: list[tuple[int, int]]) -> dict[int, DynamicDim]:
+    axes: dict[int, DynamicDim] = {}
+    for axis, (low, high) in enumerate(sizes):
+        if low != high:
+            earlier = sizes[:axis].count((low, high))
+            axes[axis] = DynamicDim(f"dim_{low}_{high}" + (f"_{earlier}" if earlier else ""), low, high)
+    return axes
+
+
+def _example(shape: list[int], dtype: str, text: str) -> Array:
+    try:
+        if dtype.startswith("float"):
+            return np.random.default_rng(0).standard_normal(shape, np.float32).astype(dtype)
+        return np.ones(shape, dtype)
+    except (MemoryError, ValueError) as error:
+        count = math.prod(shape) * np.dtype(dtype).itemsize
+        raise UsageError(
+            f"--shape {text!r} asks for {count:.3g} bytes, which do not fit here", "give smaller sizes"
+        ) from error

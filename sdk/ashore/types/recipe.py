@@ -47,6 +47,11 @@ class Recipe:
     group_size: int = 32
     calibration_samples: int = 64
 
+    def __post_init__(self) -> None:
+        for name in ("group_size", "calibration_samples"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"a recipe's {name} is {getattr(self, name)}", "give 1 or more")
+
     def precision_of(self, module_path: str) -> Precision:
         """The precision this recipe asks for a layer, by its module path in the user's model."""
         for rule in self.layers:

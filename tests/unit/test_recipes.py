@@ -1,0 +1,68 @@
+"""Recipes as TOML: what is written reads back, and what no recipe knows is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ashore import LayerRule, Precision, Recipe, UsageError, dump_recipe, load_recipe
+
+RECIPES = [
+    Recipe(),
+    Recipe(Precision.INT8, (LayerRule(r"features\.[0-2]\..*", Precision.FP32), LayerRule("head", Precision.FP16))),
+    Recipe(Precision.INT4, group_size=128),
+    Recipe(Precision.INT8, int8_io=True, calibration_samples=7),
+]
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "recipe.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.precision.value)
+def test_a_written_recipe_reads_back_the_same(recipe: Recipe, tmp_path: Path) -> None:
+    assert load_recipe(write(tmp_path, dump_recipe(recipe))) == recipe
+
+
+def test_a_recipe_is_written_by_hand_in_a_few_lines(tmp_path: Path) -> None:
+    text = 'precision = "int8"\n[[layers]]\npattern = "head.*"\nprecision = "fp32"\n'
+    recipe = load_recipe(write(tmp_path, text))
+    assert recipe == Recipe(Precision.INT8, (LayerRule("head.*", Precision.FP32),))
+
+
+def test_the_first_matching_rule_decides_and_must_match_the_whole_path() -> None:
+    recipe = Recipe(Precision.INT8, (LayerRule("head", Precision.FP32), LayerRule("head.*", Precision.FP16)))
+    assert recipe.precision_of("head") is Precision.FP32
+    assert recipe.precision_of("head.0") is Precision.FP16
+    assert recipe.precision_of("body.head") is Precision.INT8
+
+
+REFUSED = {
+    'precison = "int8"': (r"holds precison, which it cannot", "known: precision, layers"),
+    'precision = "int9"': (r"precision: Input should be 'fp32', 'fp16', 'int8'", "docs/formats.md"),
+    '[[layers]]\npattern = "a"\nprecision = "int9"': (r"layers.0.precision: Input should be 'fp32'", "docs/formats.md"),
+    '[[layers]]\npattern = "a"\nprecision = "int8"\nbits = 4': (r"layers holds bits, which", "known: pattern"),
+    '[[layers]]\npattern = "a"': (r"layers.0.precision: Field required", "docs/formats.md"),
+    '[[layers]]\npattern = "(a"\nprecision = "int8"': (r"layer pattern '\(a' is not a regular expression", "fullmatch"),
+    "layers = 3": (r"layers: Input should be a valid tuple", "docs/formats.md"),
+    'layers = ["head"]': (r"layers holds 'head', which it cannot", "known: pattern, precision"),
+    "group_size = 0": (r"group_size is 0", "1 or more"),
+    "calibration_samples = 0": (r"calibration_samples is 0", "1 or more"),
+    "precision = int8": (r"could not be read: .*line 1", "TOML"),
+}
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_no_recipe_knows_is_refused(text: str, tmp_path: Path) -> None:
+    message, hint = REFUSED[text]
+    with pytest.raises(UsageError, match=message) as caught:
+        load_recipe(write(tmp_path, text))
+    assert hint in caught.value.hint
+
+
+def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"recipe .*none\.toml could not be read: .*No such file"):
+        load_recipe(tmp_path / "none.toml")
