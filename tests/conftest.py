@@ -1,0 +1,79 @@
+"""What many tests share: the ``ashore`` command, in this process and outside of it, and fake plug-ins."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a person at the terminal gets from a command."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """The one JSON document on stdout; fails where there is anything else."""
+        return json.loads(self.out)
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """``command("convert", …)``: the console script's own main function, in this process."""
+    from ashore.cli import main
+
+    def call(*words: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["ashore", *map(str, words)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Outcome(int(ended.value.code or 0), *capfd.readouterr())
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield call
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def ashore_script() -> list[str]:
+    """The words that start the command in a process of its own, as the console script does."""
+    return [sys.executable, "-c", "from ashore.cli import main; main()"]
+
+
+@pytest.fixture
+def shell(ashore_script: list[str], tmp_path: Path) -> Command:
+    """``shell("convert", …)``: the command in a process of its own, started in ``tmp_path``."""
+
+    def call(*words: object, **options: Any) -> Outcome:
+        done = subprocess.run(
+            [*ashore_script, *map(str, words)], capture_output=True, text=True, cwd=tmp_path, timeout=300, **options
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Fake backends ``fake`` and ``sham`` and a fake ``host`` in place of the installed ones; yields behaviours."""
+    import fakes
+    from ashore import registry
+
+    monkeypatch.setattr(registry, "_entries", fakes.entries)
+    monkeypatch.setattr(fakes, "BEHAVIOURS", {"fake": fakes.Behaviour(), "sham": fakes.Behaviour()})
+    return fakes.BEHAVIOURS

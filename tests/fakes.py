@@ -1,0 +1,206 @@
+"""Two backends and a host that need no heavy library, for tests of what lies between a source and a file.
+
+``python fakes.py WORDS…`` is the ``ashore`` command with these plug-ins in place of the real ones; the environment
+variable ``ASHORE_FAKES`` then holds the behaviour of the backend ``fake`` as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ashore import registry
+from ashore.errors import ArtifactError, InputMismatch, LoweringFailed, TargetUnavailable, UnsupportedModel
+from ashore.types.artifact import Artifact
+from ashore.types.conversion import Conversion, ConversionRequest, Delegation, FileContents, UndelegatedOp
+from ashore.types.target import TargetInfo, TargetKind
+from ashore.types.tensor import Array, Sample, TensorSpec
+
+_MARK = b"FAKE"
+
+
+@dataclass
+class Behaviour:
+    """What a fake backend does wrong."""
+
+    noise: float = 0.0
+    """Added to every output value, in turns with its negative."""
+    spoil: str = ""
+    """``nan``, ``inf``, ``shape``: what is wrong with every output."""
+    refuses: bool = False
+    fails: bool = False
+    raises: BaseException | None = None
+    prints: str = ""
+    bytes: int = 4096
+    sleep_s: float = 0.0
+    child: bool = False
+    """Whether it works in a child process while it sleeps."""
+
+
+@dataclass
+class _Made:
+    request: ConversionRequest
+    behaviour: Behaviour
+
+
+BEHAVIOURS: dict[str, Behaviour] = {}
+_MADE: dict[bytes, _Made] = {}
+
+
+class FakeConverter:
+    """Keeps the model in memory; the file holds the key to it."""
+
+    backend = "fake"
+    suffix = ".fake"
+
+    @property
+    def _behaviour(self) -> Behaviour:
+        return BEHAVIOURS.setdefault(self.backend, Behaviour())
+
+    def check(self, request: ConversionRequest) -> tuple[str, ...]:
+        del request
+        if self._behaviour.refuses:
+            raise UnsupportedModel(f"{self.backend} has no operator for layer '0'", "take another backend")
+        return (f"{self.backend} is not real",)
+
+    def convert(self, request: ConversionRequest, destination: Path, progress: Callable[[str], None]) -> Conversion:
+        behaviour = self._behaviour
+        progress("pretending")
+        os.write(1, behaviour.prints.encode())
+        key = _MARK + os.urandom(16)
+        destination.write_bytes(key.ljust(behaviour.bytes, b"."))
+        _work(behaviour)
+        if behaviour.raises is not None:
+            raise behaviour.raises
+        if behaviour.fails:
+            raise LoweringFailed(f"{self.backend} gave up on operator 'aten.mm'", "rewrite it")
+        _MADE[key] = _Made(request, behaviour)
+        delegation = Delegation(3, 4, 1, (UndelegatedOp("aten.mm", 1),))
+        return Conversion(request.inputs, request.outputs, "none", delegation, {"fake": "1"}, request.recipe)
+
+    def inspect(self, path: Path) -> FileContents:
+        made = _made(path)
+        return FileContents(
+            made.request.inputs, made.request.outputs, {"aten.mm": 1}, Delegation(3, 4, 1), {"all": path.stat().st_size}
+        )
+
+
+class ShamConverter(FakeConverter):
+    """A second backend, which can behave differently."""
+
+    backend = "sham"
+    suffix = ".sham"
+
+
+def _work(behaviour: Behaviour) -> None:
+    if not behaviour.sleep_s:
+        return
+    print("working", file=sys.stderr, flush=True)
+    if behaviour.child:
+        with subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({behaviour.sleep_s})"]) as child:
+            try:
+                child.wait()
+            finally:
+                child.kill()
+    time.sleep(behaviour.sleep_s)
+
+
+def _made(path: Path) -> _Made:
+    key = path.read_bytes()[: len(_MARK) + 16]
+    if key not in _MADE:
+        raise ArtifactError(f"{path} is no fake", "convert it in this process")
+    return _MADE[key]
+
+
+class FakeSession:
+    """Runs the very model that was converted, and spoils its outputs as asked."""
+
+    def __init__(self, made: _Made) -> None:
+        self._made = made
+        self.inputs: tuple[TensorSpec, ...] = made.request.inputs
+        self.outputs: tuple[TensorSpec, ...] = made.request.outputs
+        self.last_run_ns = 1
+
+    def run(self, inputs: Mapping[str, Array]) -> Sample:
+        from ashore.sources.prepare import run_eager
+
+        if set(inputs) != {spec.name for spec in self.inputs}:
+            raise InputMismatch(f"unknown input among {sorted(inputs)}", "name them as the model does")
+        results = run_eager(self._made.request.model, inputs, self.outputs)  # type: ignore[arg-type]
+        return {name: _spoiled(array, self._made.behaviour) for name, array in results.items()}
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> FakeSession:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def _spoiled(array: Array, behaviour: Behaviour) -> Array:
+    if behaviour.spoil == "shape":
+        return array[..., :-1]
+    spoiled = np.array(array)
+    if behaviour.spoil:
+        spoiled.reshape(-1)[0] = float(behaviour.spoil)
+    signs = np.where(np.arange(spoiled.size).reshape(spoiled.shape) % 2, 1, -1)
+    return (spoiled + behaviour.noise * signs).astype(array.dtype) if behaviour.noise else spoiled
+
+
+class FakeHost:
+    id = "host"
+
+    def describe(self) -> TargetInfo:
+        return TargetInfo("host", TargetKind.HOST, "imagined", 1, 2**30, "x86_64", "Linux", ("fake", "sham"))
+
+    def open(self, artifact: Artifact, *, threads: int = 1, timeout_s: float = 300.0) -> FakeSession:
+        del threads, timeout_s
+        return FakeSession(_made(artifact.file))
+
+
+class FakeRuntime:
+    def targets(self) -> tuple[FakeHost, ...]:
+        return (FakeHost(),)
+
+    def target(self, target_id: str) -> FakeHost:
+        if target_id != "host":
+            raise TargetUnavailable(f"there is no target {target_id!r}", "take host")
+        return FakeHost()
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """Stands for an entry point of an installed plug-in."""
+
+    plug_in: Any
+
+    def load(self) -> Any:
+        return self.plug_in
+
+
+_ENTRIES = {
+    "ashore.converters": {"fake": _Entry(FakeConverter), "sham": _Entry(ShamConverter)},
+    "ashore.runtimes": {"host": _Entry(FakeRuntime)},
+}
+
+
+def entries(group: str) -> dict[str, Any]:
+    """In place of ``ashore.registry._entries``."""
+    return _ENTRIES[group]
+
+
+if __name__ == "__main__":
+    from ashore.cli import main
+
+    registry._entries = entries  # type: ignore[assignment]
+    BEHAVIOURS["fake"] = Behaviour(**json.loads(os.environ.get("ASHORE_FAKES", "{}")))
+    main()
