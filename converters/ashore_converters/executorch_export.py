@@ -1,0 +1,55 @@
+"""Capture a prepared module as a torch.export program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.export import Dim, ExportedProgram
+
+from ashore.types.conversion import ConversionRequest
+from ashore.types.tensor import DynamicDim, Sample, TensorSpec
+from ashore_converters.executorch_failures import export_failed
+
+
+def export(module: torch.nn.Module, request: ConversionRequest) -> ExportedProgram:
+    """Raises ExportFailed with the user's own line and module path."""
+    args = tuple(
+        _traceable(tensor, spec) for tensor, spec in zip(example_tensors(request), request.inputs, strict=True)
+    )
+    try:
+        with torch.no_grad():
+            return torch.export.export(module, args, dynamic_shapes=_dynamic_shapes(request.inputs), strict=False)
+    except Exception as error:  # torch.export documents no common class for what it raises
+        raise export_failed(error, module) from error
+
+
+def example_tensors(request: ConversionRequest) -> tuple[torch.Tensor, ...]:
+    return sample_tensors(request.example, request.inputs)
+
+
+def sample_tensors(sample: Sample, inputs: tuple[TensorSpec, ...]) -> tuple[torch.Tensor, ...]:
+    """A sample's arrays as tensors in the order of ``inputs``."""
+    return tuple(torch.tensor(sample[spec.name]) for spec in inputs)
+
+
+def _traceable(tensor: torch.Tensor, spec: TensorSpec) -> torch.Tensor:
+    """Dynamic axes of size one are made longer: torch.export takes a one for a constant."""
+    for axis, dim in spec.dynamic.items():
+        if tensor.shape[axis] == 1 and dim.maximum > 1:
+            repeats = [1] * tensor.dim()
+            repeats[axis] = min(dim.maximum, max(dim.minimum, 2))
+            tensor = tensor.repeat(repeats)
+    return tensor
+
+
+def _dynamic_shapes(inputs: tuple[TensorSpec, ...]) -> Any:
+    if not any(spec.dynamic for spec in inputs):
+        return None
+    dims = {dim.name: _dim(dim) for spec in inputs for dim in spec.dynamic.values()}
+    axes = tuple({axis: dims[dim.name] for axis, dim in spec.dynamic.items()} for spec in inputs)
+    return (axes,)  # the prepared module takes *tensors, one parameter that holds them all
+
+
+def _dim(dim: DynamicDim) -> Any:
+    return Dim(dim.name, min=dim.minimum, max=dim.maximum)

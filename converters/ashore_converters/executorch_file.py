@@ -1,0 +1,214 @@
+"""Read a .pte file: tensors, operators, delegates and where its bytes go. No torch, no executorch.
+
+Field numbers are those of executorch's ``program.fbs``.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ashore.errors import ArtifactError
+from ashore.types.conversion import Delegation, FileContents, UndelegatedOp
+from ashore.types.tensor import DynamicDim, TensorSpec
+from ashore_converters.executorch_xnnpack import Payload, read_payload
+from ashore_converters.flatbuffer import Malformed, Table, root
+
+_IDENTIFIER = b"ET12"
+_HEADER = struct.Struct("<4sIQQQ")
+"""Behind the flatbuffer's own eight bytes: magic, length, program size, segments' offset, segments' size."""
+
+_DTYPES = {
+    0: "uint8",
+    1: "int8",
+    2: "int16",
+    3: "int32",
+    4: "int64",
+    5: "float16",
+    6: "float32",
+    7: "float64",
+    11: "bool",
+    15: "bfloat16",
+    27: "uint16",
+    28: "uint32",
+    29: "uint64",
+}
+_TENSOR = 5
+_KERNEL_CALL, _DELEGATE_CALL = 1, 2
+_IN_SEGMENT = 1
+
+
+@dataclass(frozen=True)
+class _Program:
+    """The flatbuffer's root and the bytes of each segment."""
+
+    path: Path
+    root: Table
+    flatbuffer_bytes: int
+    segments: tuple[memoryview, ...]
+    file_bytes: int
+
+
+@dataclass
+class _Tally:
+    ops: Counter[str] = field(default_factory=Counter)
+    undelegated: Counter[str] = field(default_factory=Counter)
+    delegated: int = 0
+    partitions: int = 0
+
+
+def read_contents(path: Path) -> FileContents:
+    """Everything ``inspect`` tells of a .pte file.
+
+    Raises:
+        ArtifactError: the file cannot be read, is cut short, or is no .pte.
+    """
+    data = _load(path)
+    try:
+        program = _parse(path, data)
+        plan = _forward(program)
+        payloads = _payloads(program, plan)
+        tally = _count(plan, payloads)
+        return FileContents(
+            inputs=_tensors(plan, 3, "input"),
+            outputs=_tensors(plan, 4, "output"),
+            ops=dict(tally.ops.most_common()),
+            delegation=_delegation(tally),
+            bytes_by_part=_bytes_by_part(program, plan, payloads),
+        )
+    except (Malformed, struct.error, IndexError, RecursionError) as error:
+        raise ArtifactError(
+            f"{path} is damaged: {error}", "restore it from where it was made, or convert the model again"
+        ) from error
+
+
+def _load(path: Path) -> memoryview:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror}", "check the path and its permissions") from error
+    if len(data) < 8 or data[4:8] != _IDENTIFIER:
+        found = data[4:8].decode("ascii", "replace") if len(data) >= 8 else f"{len(data)} bytes"
+        raise ArtifactError(
+            f"{path} is not an ExecuTorch program: expected the mark {_IDENTIFIER.decode()} at byte 4, found {found!r}",
+            "give a .pte file, as `ashore convert --to executorch` writes",
+        )
+    return memoryview(data)
+
+
+def _parse(path: Path, data: memoryview) -> _Program:
+    magic, length, program_bytes, base, segment_bytes = _HEADER.unpack_from(data, 8)
+    if magic != b"eh00":
+        return _Program(path, root(data), len(data), (), len(data))
+    if length < _HEADER.size:  # before segments' size was recorded
+        segment_bytes = 0
+    needed = max(program_bytes, base + segment_bytes)
+    if needed > len(data):
+        raise ArtifactError(
+            f"{path} is cut short: its header tells of {needed} bytes and {len(data)} are there",
+            "copy or download it again, or convert the model again",
+        )
+    table = root(data[:program_bytes])
+    segments = tuple(_segment(data, base, entry) for entry in table.tables(4))
+    return _Program(path, table, program_bytes, segments, len(data))
+
+
+def _segment(data: memoryview, base: int, entry: Table) -> memoryview:
+    start, size = base + entry.u64(0), entry.u64(1)
+    if start + size > len(data):
+        raise Malformed(f"a segment of {size} bytes at byte {start} runs past the end at byte {len(data)}")
+    return data[start : start + size]
+
+
+def _forward(program: _Program) -> Table:
+    plans = program.root.tables(1)
+    named = [plan for plan in plans if plan.string(0) == "forward"]
+    if not named:
+        names = ", ".join(plan.string(0) for plan in plans) or "none"
+        raise ArtifactError(
+            f"{program.path} has no method 'forward'; its methods: {names}",
+            "ashore runs the method 'forward'; export the model under that name",
+        )
+    return named[0]
+
+
+def _tensors(plan: Table, field_number: int, kind: str) -> tuple[TensorSpec, ...]:
+    values, places = plan.tables(2), plan.ints(field_number)
+    return tuple(_tensor(values[place], f"{kind}_{i}" if len(places) > 1 else kind) for i, place in enumerate(places))
+
+
+def _tensor(value: Table, name: str) -> TensorSpec:
+    tensor = value.table(1)
+    if value.u8(0) != _TENSOR or tensor is None:
+        return TensorSpec(name, (), "scalar")
+    shape = tensor.ints(2)
+    # The file says that a tensor's shape varies up to this one, not along which axis.
+    bounded = {axis: DynamicDim(f"{name}_{axis}", 1, size) for axis, size in enumerate(shape)} if tensor.i8(9) else {}
+    return TensorSpec(name, shape, _DTYPES.get(tensor.i8(0), f"type {tensor.i8(0)}"), dynamic=bounded)
+
+
+def _payloads(program: _Program, plan: Table) -> list[Payload]:
+    return [read_payload(delegate.string(0), _delegate_data(program, delegate)) for delegate in plan.tables(7)]
+
+
+def _delegate_data(program: _Program, delegate: Table) -> memoryview:
+    reference = delegate.table(1)
+    if reference is None:
+        return memoryview(b"")
+    index = reference.u32(1)
+    if reference.i8(0) == _IN_SEGMENT:
+        return program.segments[index]
+    return program.root.tables(3)[index].bytes(0)
+
+
+def _count(plan: Table, payloads: list[Payload]) -> _Tally:
+    tally, operators = _Tally(), plan.tables(6)
+    for instruction in (item for chain in plan.tables(5) for item in chain.tables(2)):
+        kind, call = instruction.u8(0), instruction.table(1)
+        if call is None:
+            continue
+        if kind == _KERNEL_CALL:
+            name = _operator_name(operators[call.i32(0)])
+            tally.ops[name] += 1
+            tally.undelegated[name] += 1
+        elif kind == _DELEGATE_CALL:
+            payload = payloads[call.i32(0)]
+            tally.ops.update(payload.ops)
+            tally.delegated += payload.ops.total()
+            tally.partitions += 1
+    return tally
+
+
+def _operator_name(operator: Table) -> str:
+    name, overload = operator.string(0), operator.string(1)
+    return f"{name}.{overload}" if overload else name
+
+
+def _delegation(tally: _Tally) -> Delegation:
+    outside = tuple(UndelegatedOp(op, count) for op, count in tally.undelegated.most_common())
+    return Delegation(tally.delegated, tally.delegated + tally.undelegated.total(), tally.partitions, outside)
+
+
+def _bytes_by_part(program: _Program, plan: Table, payloads: list[Payload]) -> dict[str, int]:
+    """Of the whole file; ``padding`` is what alignment leaves between the parts."""
+    parts = {"program": program.flatbuffer_bytes}
+    constants = program.root.table(5)
+    if constants is not None and constants.length(1) and program.segments:
+        parts["constants"] = len(program.segments[constants.u32(0)])
+    for index, payload in enumerate(payloads):
+        parts[f"delegate {index} ({payload.backend})"] = payload.bytes
+    named = {entry.u32(1) for entry in program.root.tables(7)}
+    if named:
+        parts["delegates' constants"] = sum(len(program.segments[index]) for index in named)
+    counted = sum(parts.values()) - _inline_delegate_bytes(program, plan)
+    parts["padding and other"] = max(0, program.file_bytes - counted)
+    return parts
+
+
+def _inline_delegate_bytes(program: _Program, plan: Table) -> int:
+    """Delegates inside of the flatbuffer are counted with it already."""
+    references = [delegate.table(1) for delegate in plan.tables(7)]
+    inline = {reference.u32(1) for reference in references if reference and reference.i8(0) != _IN_SEGMENT}
+    return sum(program.root.tables(3)[index].length(0) for index in inline)
