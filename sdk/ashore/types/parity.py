@@ -41,9 +41,9 @@ class Parity:
     max_abs: float
     nan: int
     inf: int
-    top1_agreement: float | None
-    top1_agreement_sure: float | None
     outputs: tuple[OutputParity, ...]
+    top1_agreement: float | None = None
+    top1_agreement_sure: float | None = None
 
     @classmethod
     def of(cls, samples: int, floor_db: float, outputs: tuple[OutputParity, ...]) -> Parity:
@@ -62,7 +62,7 @@ class Parity:
 
     @classmethod
     def unmeasured(cls, floor_db: float) -> Parity:
-        return cls(0, floor_db, 0.0, 0.0, 0.0, 0, 0, None, None, ())
+        return cls(0, floor_db, 0.0, 0.0, 0.0, 0, 0, ())
 
     @property
     def worst(self) -> OutputParity:
