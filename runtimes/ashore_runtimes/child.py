@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from ashore.errors import AshoreError, EngineCrashed, ExecutionError, TargetUnavailable
-
 from ashore_runtimes.frames import Channel, Kind, ProtocolError
 from ashore_runtimes.log import Log
 from ashore_runtimes.shared import anonymous_file

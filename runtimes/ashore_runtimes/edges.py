@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from ashore.errors import ManifestInvalid
 from ashore.types.artifact import Artifact
 from ashore.types.tensor import DynamicDim, Quantization, TensorSpec
-
 from ashore_runtimes.engine import TensorFacts
 
 
@@ -43,27 +42,21 @@ def match_edge(side: str, facts: Sequence[TensorFacts], artifact: Artifact) -> E
     promised = artifact.manifest.inputs if side == "inputs" else artifact.manifest.outputs
     if len(promised) != len(facts):
         raise _disagree(artifact, f"{len(promised)} {side}", f"{len(facts)}")
-    in_file = _in_file_order(promised, facts, artifact.backend)
+    in_file = promised if artifact.backend == "executorch" else _by_name(side, promised, facts, artifact)
     for spec, fact in zip(in_file, facts, strict=True):
         _check(spec, fact, artifact)
     return Edge(promised, in_file, dtypes)
 
 
-def _in_file_order(
-    promised: Sequence[TensorSpec], facts: Sequence[TensorFacts], backend: str
+def _by_name(
+    side: str, promised: Sequence[TensorSpec], facts: Sequence[TensorFacts], artifact: Artifact
 ) -> tuple[TensorSpec, ...]:
-    """A ``.tflite`` names its tensors and may reorder them; the inputs of a ``.pte`` have places alone."""
+    """The inputs of a ``.pte`` have places alone; those of a ``.tflite`` have names, and any order."""
+    specs = {spec.name: spec for spec in promised}
     names = [fact["name"] for fact in facts]
-    by_name = {spec.name: spec for spec in promised}
-    if backend == "executorch":
-        return tuple(promised)
-    if set(names) == set(by_name):
-        return tuple(by_name[name] for name in names)
-    # Numbered names, such as args_0: sorted as text, args_10 would come before args_2.
-    numbers = [int(match[1]) for name in names if (match := re.search(r"_(\d+)$", name))]
-    if sorted(numbers) == list(range(len(names))):
-        return tuple(promised[number] for number in numbers)
-    return tuple(promised)
+    if set(names) != set(specs):
+        raise _disagree(artifact, f"{side} {', '.join(specs)}", ", ".join(names))
+    return tuple(specs[name] for name in names)
 
 
 def _check(spec: TensorSpec, fact: TensorFacts, artifact: Artifact) -> None:

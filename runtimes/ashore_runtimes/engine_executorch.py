@@ -45,19 +45,18 @@ class ExecuTorchEngine:
 
     def _mark_dynamic_inputs(self) -> None:
         """A file says of a dynamic input only its largest shape, so ask whether it takes a smaller one."""
-        for index, facts in enumerate(self.inputs):
-            if any(size > 1 for size in facts["shape"]) and self._takes_smaller(index):
-                facts["dynamic"] = {str(axis): [1, size] for axis, size in enumerate(facts["shape"])}
-
-    def _takes_smaller(self, index: int) -> bool:
         import torch
 
-        shapes = [list(facts["shape"]) for facts in self.inputs]
-        axis = max(range(len(shapes[index])), key=shapes[index].__getitem__)
-        shapes[index][axis] -= 1
-        dtypes = [getattr(torch, facts["dtype"]) for facts in self.inputs]
+        largest = [torch.zeros(facts["shape"], dtype=getattr(torch, facts["dtype"])) for facts in self.inputs]
+        for index, facts in enumerate(self.inputs):
+            if any(size > 1 for size in facts["shape"]) and self._takes_smaller(index, largest):
+                facts["dynamic"] = {str(axis): [1, size] for axis, size in enumerate(facts["shape"])}
+
+    def _takes_smaller(self, index: int, largest: list[Any]) -> bool:
+        tensor = largest[index]
+        smaller = tensor.narrow(max(range(tensor.dim()), key=tensor.size), 0, 1).contiguous()
         try:
-            self._method.set_inputs([torch.zeros(s, dtype=d) for s, d in zip(shapes, dtypes, strict=True)])
+            self._method.set_inputs([*largest[:index], smaller, *largest[index + 1 :]])
         except RuntimeError:
             return False
         return True

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ashore_runtimes.engine import TensorFacts
+
+_Detail = dict[str, Any]
+_Details = dict[str, _Detail]
 
 SIGNATURE = "serving_default"
 """The signature ashore's converter writes; other files may have none, or another."""
@@ -23,26 +26,26 @@ class LiteRTEngine:
 
         self._interpreter = Interpreter(model_path=file, num_threads=threads)
         self._interpreter.allocate_tensors()
-        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        self._inputs = [int(detail["index"]) for detail in inputs]
-        self._outputs = [int(detail["index"]) for detail in outputs]
-        input_names, output_names = self._signature_names()
-        self.inputs = [_facts(detail, input_names) for detail in inputs]
-        self.outputs = [_facts(detail, output_names) for detail in outputs]
-        self._shapes = [tuple(detail["shape"].tolist()) for detail in inputs]
+        inputs, outputs = self._edges()
+        self._inputs = [int(detail["index"]) for detail in inputs.values()]
+        self._outputs = [int(detail["index"]) for detail in outputs.values()]
+        self.inputs = [_facts(name, detail) for name, detail in inputs.items()]
+        self.outputs = [_facts(name, detail) for name, detail in outputs.items()]
+        self._shapes = [tuple(facts["shape"]) for facts in self.inputs]
         self._bound: list[NDArray[Any]] = []
 
-    def _signature_names(self) -> tuple[dict[int, str], dict[int, str]]:
-        """Tensor index -> name in the signature, where there is one of the first subgraph."""
+    def _edges(self) -> tuple[_Details, _Details]:
+        """Details of inputs and outputs by name: the signature's names, or those of the tensors where it has none."""
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         signatures = self._interpreter.get_signature_list()
-        if not signatures:
-            return {}, {}
-        key = SIGNATURE if SIGNATURE in signatures else next(iter(signatures))
-        runner = self._interpreter.get_signature_runner(key)
-        inputs = {int(detail["index"]): name for name, detail in runner.get_input_details().items()}
-        outputs = {int(detail["index"]): name for name, detail in runner.get_output_details().items()}
-        whole = set(inputs) == set(self._inputs) and set(outputs) == set(self._outputs)
-        return (inputs, outputs) if whole else ({}, {})
+        if signatures:
+            key = SIGNATURE if SIGNATURE in signatures else next(iter(signatures))
+            runner = self._interpreter.get_signature_runner(key)
+            named = runner.get_input_details(), runner.get_output_details()
+            # A signature may also belong to another subgraph.
+            if _indices(named[0]) == _indices(inputs) and _indices(named[1]) == _indices(outputs):
+                return _ordered(named[0], inputs), _ordered(named[1], outputs)
+        return _by_name(inputs), _by_name(outputs)
 
     def bind(self, inputs: Sequence[NDArray[Any]]) -> None:
         shapes = [array.shape for array in inputs]
@@ -68,13 +71,31 @@ class LiteRTEngine:
         return [self._interpreter.tensor(index)() for index in self._outputs]
 
 
-def _facts(detail: dict[str, Any], names: dict[int, str]) -> TensorFacts:
-    signature = detail.get("shape_signature", detail["shape"]).tolist()
+def _indices(details: Iterable[_Detail] | _Details) -> set[int]:
+    return {int(detail["index"]) for detail in (details.values() if isinstance(details, dict) else details)}
+
+
+def _by_name(details: list[_Detail]) -> _Details:
+    return {detail["name"]: detail for detail in details}
+
+
+def _ordered(named: _Details, details: list[_Detail]) -> _Details:
+    """Signatures come sorted as text; here, as the file lists the tensors, of which one may be two outputs."""
+    places = {int(detail["index"]): place for place, detail in reversed(list(enumerate(details)))}
+    order = sorted(named, key=lambda name: (places[int(named[name]["index"])], len(name), name))
+    return {name: named[name] for name in order}
+
+
+def _facts(name: str, detail: _Detail) -> TensorFacts:
+    dtype = np.dtype(detail["dtype"])
+    if dtype.kind not in "biufc":
+        raise ValueError(f"{name!r} holds {dtype.name}; ashore runs models of numbers")
+    signature: list[int] = detail["shape_signature"].tolist()
     scale, zero_point = detail["quantization"]
     return {
-        "name": names.get(int(detail["index"]), detail["name"]),
+        "name": name,
         "shape": detail["shape"].tolist(),
-        "dtype": np.dtype(detail["dtype"]).name,
+        "dtype": dtype.name,
         "dynamic": {str(axis): [1, 2**31 - 1] for axis, size in enumerate(signature) if size < 0},
         "quantization": [float(scale), int(zero_point)] if scale else None,
     }

@@ -11,7 +11,6 @@ from ashore.errors import ArtifactError, TargetUnavailable, UsageError
 from ashore.interfaces import Target
 from ashore.types.artifact import Artifact
 from ashore.types.target import TargetInfo, TargetKind
-
 from ashore_runtimes.session import HostSession
 
 _DISTRIBUTIONS = {"executorch": "executorch", "litert": "ai-edge-litert"}

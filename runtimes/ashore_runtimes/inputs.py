@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+
 from ashore.errors import InputMismatch
 from ashore.types.tensor import Array, TensorSpec
 

@@ -13,7 +13,6 @@ from typing import Any, Self
 from ashore.errors import ExecutionError
 from ashore.types.artifact import Artifact
 from ashore.types.tensor import Array, Sample
-
 from ashore_runtimes.child import Child
 from ashore_runtimes.edges import match_edge
 from ashore_runtimes.frames import Kind

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from ashore.types.tensor import Array, Sample
 
+from ashore.types.tensor import Array, Sample
 from ashore_runtimes.edges import Edge
 from ashore_runtimes.frames import lay_out, pack_layout, unpack_layout
 from ashore_runtimes.shared import SharedMemory
