@@ -32,8 +32,9 @@ def load_source(
     examples, dynamic = _examples(inputs, shapes)
     source = _load(spec, examples)
     if examples is not None:
-        kept = source.example_inputs if isinstance(source.example_inputs, Mapping) else {}
-        source = replace(source, example_inputs={**kept, **examples})
+        from ashore.sources.example import name_examples
+
+        source = replace(source, example_inputs={**name_examples(source), **examples})
     if dynamic:
         source = replace(source, dynamic_shapes={**source.dynamic_shapes, **dynamic})
     return source if calibration is None else replace(source, calibration=_calibration(calibration))
@@ -59,7 +60,7 @@ def _load(spec: str, examples: Mapping[str, Any] | None) -> ModelSource:
     if spec.endswith(".pt2"):
         from ashore.sources.exported import load_program
 
-        return load_program(Path(spec))
+        return load_program(Path(spec), examples)
     if spec.endswith((".pt", ".pth")):
         raise UsageError(
             f"{spec!r} holds weights without the model's code, so there is nothing to convert",
@@ -67,10 +68,20 @@ def _load(spec: str, examples: Mapping[str, Any] | None) -> ModelSource:
             "and convert file.py:function",
         )
     if ":" not in spec:
-        raise UsageError(f"source {spec!r} has none of the known forms", f"give {_FORMS}")
+        raise UsageError(f"source {spec!r} has none of the known forms", _near_form(spec))
     from ashore.sources.python import load_object
 
     return load_object(spec, examples)
+
+
+def _near_form(spec: str) -> str:
+    if spec and Path(spec).is_dir():
+        return f"for a folder of transformers, give hf:{spec}"
+    if spec.endswith(".py"):
+        return f"name the model in the file, as in {spec}:model"
+    if spec.endswith((".pte", ".tflite")):
+        return f"it is converted already; ashore inspect {spec} shows what it is"
+    return f"give {_FORMS}"
 
 
 def _examples(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,13 +21,18 @@ def load_arrays(path: Path) -> Sample:
     """
     if not path.is_file():
         raise UsageError(f"there is no file {path}", "write one with numpy.savez(path, input_name=array, …)")
+    if not zipfile.is_zipfile(path):
+        raise UsageError(f"{path} is not an .npz", "write one with numpy.savez(path, input_name=array, …)")
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays: dict[str, Array] = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError, EOFError, TypeError) as error:
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, AttributeError, EOFError, TypeError) as error:
         raise UsageError(
             f"{path} is not a readable .npz of plain arrays: {error}", "write it with numpy.savez(path, name=array)"
         ) from error
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # a zip may hold any file
+            raise UsageError(f"{path} holds {name!r}, which is no array", "write it with numpy.savez(path, name=array)")
     if not arrays:
         raise UsageError(f"{path} holds no array", "write it with numpy.savez(path, input_name=array, …)")
     return arrays

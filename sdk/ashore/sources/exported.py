@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +19,14 @@ _UNBOUNDED = 4096
 """A dynamic dimension that the program leaves open is planned up to this size; memory is reserved for it."""
 
 
-def load_program(path: Path) -> ModelSource:
+def load_program(path: Path, examples: Mapping[str, Any] | None = None) -> ModelSource:
     """Raises UsageError where ``path`` is missing or is no program of torch.export."""
-    import torch
-
     if not path.is_file():
         raise UsageError(f"there is no file {path}", "save one with torch.export.save(program, path)")
     if not zipfile.is_zipfile(path):
         raise UsageError(f"{path} is not a .pt2 archive", "save one with torch.export.save(program, path)")
+    import torch
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of its own archive format's evolution
@@ -36,14 +37,16 @@ def load_program(path: Path) -> ModelSource:
             f"save it with torch.export.save under torch {torch.__version__}, and import the libraries whose "
             "operators it uses",
         ) from error
-    return from_program(program, path.stem)
+    return from_program(program, path.stem, examples)
 
 
-def from_program(program: torch.export.ExportedProgram, name: str) -> ModelSource:
-    """A source of a program in memory; its example inputs and dynamic dimensions come with it."""
-    if program.example_inputs is None:
+def from_program(
+    program: torch.export.ExportedProgram, name: str, examples: Mapping[str, Any] | None = None
+) -> ModelSource:
+    """A source of a program in memory; its dynamic dimensions come with it, and its example inputs unless given."""
+    if program.example_inputs is None and examples is None:
         raise UsageError(f"the program {name!r} carries no example inputs", "give them with --inputs or --shape")
-    args, kwargs = program.example_inputs
+    args, kwargs = program.example_inputs or ((), dict(examples or {}))
     example = {**dict(zip(_positional_names(program), args, strict=False)), **kwargs} if kwargs else args
     return ModelSource(program, example, name, dynamic_shapes=_dynamic_shapes(program))
 

@@ -37,7 +37,9 @@ def load_folder(folder: Path) -> ModelSource:
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
-        raise UsageError(f"there is no {path}", "give the folder that model.save_pretrained wrote")
+        raise UsageError(
+            f"there is no {path}", "give the local folder that model.save_pretrained wrote; ashore downloads nothing"
+        )
     try:
         config = json.loads(path.read_text())
     except (ValueError, OSError) as error:
@@ -52,24 +54,48 @@ def _load_model(folder: Path, config: dict[str, Any]) -> Any:
         import transformers
     except ImportError as error:
         raise UsageError(
-            "hf: needs transformers, which is not installed", 'pip install "ashore[huggingface]"'
+            f"hf: needs transformers, which cannot be imported: {error}", 'pip install "ashore[huggingface]"'
         ) from error
-    wanted = (config.get("architectures") or ["AutoModel"])[0]
-    cls = getattr(transformers, wanted, None)
-    if cls is None:
+    wanted = str((config.get("architectures") or ["AutoModel"])[0])
+    cls: Any = getattr(transformers, wanted, None)
+    if not hasattr(cls, "from_pretrained"):
         raise UsageError(
             f"{folder}: transformers {transformers.__version__} has no architecture {wanted!r}",
             "models with code of their own load through file.py:function",
         )
     transformers.utils.logging.disable_progress_bar()
     try:
-        # The eager attention exports as plain matrix products, which both delegates take whole.
-        return cls.from_pretrained(folder, local_files_only=True, attn_implementation="eager", use_safetensors=True)
+        model, report = cls.from_pretrained(folder, output_loading_info=True, **_loading())
     except Exception as error:
         raise UsageError(
             f"{folder} could not be loaded as {wanted}: {type(error).__name__}: {error}",
             "load it with transformers by itself to see where",
         ) from error
+    _check_complete(folder, wanted, report["missing_keys"])
+    return model
+
+
+def _loading() -> dict[str, Any]:
+    import torch
+
+    return {
+        "attn_implementation": "eager",  # exports as plain matrix products, which both delegates take whole
+        "dtype": torch.float32,  # what the backends compute in, and what accuracy is judged against
+        "local_files_only": True,
+        "trust_remote_code": False,
+        "use_safetensors": True,
+    }
+
+
+def _check_complete(folder: Path, wanted: str, missing: set[str]) -> None:
+    """Transformers fills weights that are not there with random numbers."""
+    if missing:
+        names = sorted(missing)
+        listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        raise UsageError(
+            f"the weights in {folder} lack {listed}, which {wanted} needs",
+            "save the fine-tuned model itself, or correct 'architectures' in config.json to the class that was saved",
+        )
 
 
 def _example_inputs(model: Any) -> dict[str, Any]:

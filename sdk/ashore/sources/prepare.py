@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ashore.errors import AshoreError, ExportFailed, UnsupportedModel, UsageError
+from ashore.sources.example import check_descriptions, example_call
+from ashore.sources.provenance import describe_source
 from ashore.sources.samples import read_samples, similar_samples, to_array
 from ashore.types.conversion import ConversionRequest
 from ashore.types.manifest import SourceRecord
 from ashore.types.recipe import Recipe
 from ashore.types.source import ModelSource
-from ashore.types.tensor import DynamicDim, Sample, TensorSpec
+from ashore.types.tensor import Array, DynamicDim, Sample, TensorSpec
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
 _GENERATED_SAMPLES = 8
 _RANDOM_CALIBRATION = 32
+_DTYPES = ("float32", "float16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,28 @@ class PreparedSource:
 
     @cached_property
     def reference(self) -> tuple[Sample, ...]:
-        """Eager PyTorch's outputs on ``evaluation``."""
-        return tuple(run_eager(self.model, sample, self.outputs) for sample in self.evaluation)
+        """Eager PyTorch's outputs on ``evaluation``.
+
+        Raises:
+            UsageError: the model fails on a sample, or gives NaN, with which nothing can be compared.
+        """
+        return tuple(self._answer(index, sample) for index, sample in enumerate(self.evaluation))
+
+    def _answer(self, index: int, sample: Sample) -> Sample:
+        try:
+            answer = run_eager(self.model, sample, self.outputs)
+        except Exception as error:
+            raise UsageError(
+                f"the model fails in PyTorch on evaluation sample {index}: {type(error).__name__}: {error}",
+                "drop the sample, or give evaluation samples that the model takes",
+            ) from error
+        for name, array in answer.items():
+            _check_no_nan(name, array, index)
+        return answer
 
     @cached_property
     def record(self) -> SourceRecord:
-        parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        kind = "module" if isinstance(self.source.model, _module_type()) else "exported-program"
-        return SourceRecord(kind, parameters, _weights_sha256(self.model), _count_macs(self.model))
+        return describe_source(self.source, self.model)
 
 
 def prepare(source: ModelSource) -> PreparedSource:
@@ -127,9 +141,9 @@ def prepare(source: ModelSource) -> PreparedSource:
     from ashore.sources.flat import FlatModel
 
     model = _eval_copy(source)
-    args, kwargs = _example_tensors(source)
+    args, kwargs = example_call(source, model)
     flat = FlatModel(model, args, kwargs).eval()
-    _check_dynamic_names(source, flat.input_names)
+    check_descriptions(source, dict(zip(flat.input_names, flat.example, strict=True)))
     inputs = tuple(_spec(n, t, source) for n, t in zip(flat.input_names, flat.example, strict=True))
     with torch.no_grad():
         outputs = _describe_outputs(flat, inputs)
@@ -147,21 +161,25 @@ def run_eager(model: FlatModel, sample: Sample, outputs: tuple[TensorSpec, ...])
     return {spec.name: to_array(result) for spec, result in zip(outputs, results, strict=True)}
 
 
+def _check_no_nan(name: str, array: Array, index: int) -> None:
+    count = int(np.isnan(array).sum()) if np.issubdtype(array.dtype, np.inexact) else 0
+    if count:
+        raise UsageError(
+            f"PyTorch itself gives NaN in {count} of {array.size} values of output {name!r}, on evaluation sample "
+            f"{index}, so nothing can be compared with it",
+            "give evaluation samples the model is made for: without any, noise like the example is taken",
+        )
+
+
 def _held_back(count: int) -> int:
     return max(1, count // 4)
-
-
-def _module_type() -> type:
-    import torch
-
-    return torch.nn.Module
 
 
 def _eval_copy(source: ModelSource) -> torch.nn.Module:
     import torch
 
     if isinstance(source.model, torch.export.ExportedProgram):
-        return source.model.module(check_guards=False)
+        return _runnable(source.model)
     if not isinstance(source.model, torch.nn.Module):
         raise UsageError(
             f"source {source.name!r} holds a {type(source.model).__name__}, not a model",
@@ -170,40 +188,27 @@ def _eval_copy(source: ModelSource) -> torch.nn.Module:
     return copy.deepcopy(source.model).cpu().eval()
 
 
-def _example_tensors(source: ModelSource) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    from torch.utils import _pytree as pytree
-
-    given = source.example_inputs
-    args, kwargs = ((), dict(given)) if isinstance(given, Mapping) else (tuple(given), {})
-    converted: tuple[tuple[Any, ...], dict[str, Any]] = pytree.tree_map(_to_tensor, (args, kwargs))
-    return converted
-
-
-def _to_tensor(value: Any) -> Any:
-    import torch
-
-    if isinstance(value, np.ndarray):
-        return torch.from_numpy(np.array(value))
-    return value.detach().cpu() if isinstance(value, torch.Tensor) else value
-
-
-def _check_dynamic_names(source: ModelSource, names: tuple[str, ...]) -> None:
-    unknown = sorted(set(source.dynamic_shapes) - set(names))
-    if unknown:
-        raise UsageError(
-            f"dynamic_shapes names {', '.join(unknown)}; the model takes {', '.join(names)}",
-            "use the names of the forward's parameters",
-        )
+def _runnable(program: torch.export.ExportedProgram) -> torch.nn.Module:
+    module = program.module(check_guards=False)
+    # Its modes were fixed at export, so torch makes both of these raise; converters set eval mode on whole models.
+    for name in ("train", "eval"):
+        vars(module).pop(name, None)
+    return module.eval()
 
 
 def _spec(name: str, tensor: torch.Tensor, source: ModelSource) -> TensorSpec:
-    return TensorSpec(
-        name,
-        tuple(tensor.shape),
-        str(tensor.dtype).removeprefix("torch."),
-        source.layouts.get(name),
-        dict(source.dynamic_shapes.get(name, {})),
-    )
+    dynamic = dict(source.dynamic_shapes.get(name, {}))
+    return TensorSpec(name, tuple(tensor.shape), _dtype(tensor, f"input {name!r}"), source.layouts.get(name), dynamic)
+
+
+def _dtype(tensor: torch.Tensor, what: str) -> str:
+    word = str(tensor.dtype).removeprefix("torch.")
+    if word not in _DTYPES:
+        raise UnsupportedModel(
+            f"{what} is {word}, which no backend takes or gives",
+            f"known: {', '.join(_DTYPES)}; a bfloat16 model becomes float32 with model.float()",
+        )
+    return word
 
 
 def _describe_outputs(flat: FlatModel, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
@@ -224,7 +229,7 @@ def _describe_outputs(flat: FlatModel, inputs: tuple[TensorSpec, ...]) -> tuple[
     dynamic = _dynamic_outputs(flat, inputs, [tuple(tensor.shape) for _, tensor in named])
     names = _unique([name for name, _ in named])
     return tuple(
-        TensorSpec(name, tuple(t.shape), str(t.dtype).removeprefix("torch."), None, axes)
+        TensorSpec(name, tuple(t.shape), _dtype(t, f"output {name!r}"), None, axes)
         for name, (_, t), axes in zip(names, named, dynamic, strict=True)
     )
 
@@ -269,28 +274,3 @@ def _resized(tensor: torch.Tensor, spec: TensorSpec, dim: DynamicDim) -> torch.T
             repeats[axis] = -(-size // tensor.shape[axis])
             tensor = tensor.repeat(*repeats).narrow(axis, 0, size)
     return tensor.contiguous()
-
-
-def _weights_sha256(model: torch.nn.Module) -> str | None:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        try:
-            data = tensor.detach().contiguous().view(-1).numpy().tobytes()
-        except (TypeError, RuntimeError, NotImplementedError):  # bfloat16 and quantized tensors have no numpy form
-            return None
-        digest.update(name.encode() + data)
-    return digest.hexdigest()
-
-
-def _count_macs(model: FlatModel) -> int | None:
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    counter = FlopCounterMode(display=False)
-    try:
-        with torch.no_grad(), warnings.catch_warnings(), counter:
-            warnings.simplefilter("ignore")
-            model(*model.example)
-    except (RuntimeError, NotImplementedError, TypeError):  # the counter knows not every tensor subclass
-        return None
-    return int(counter.get_total_flops()) // 2

@@ -23,7 +23,7 @@ def load_object(spec: str, examples: Mapping[str, Any] | None) -> ModelSource:
     location, _, name = spec.rpartition(":")
     module = _import_file(Path(location)) if location.endswith(".py") else _import_module(location)
     value = _attribute(module, name, spec)
-    if callable(value) and not _is_module(value):
+    if callable(value) and not _is_model(value):
         value = _call(value, spec)
     return _as_source(value, name, spec, examples)
 
@@ -31,26 +31,35 @@ def load_object(spec: str, examples: Mapping[str, Any] | None) -> ModelSource:
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise UsageError(f"there is no file {path}", "give the path of a Python file, then ':' and a name in it")
-    found = importlib.util.spec_from_file_location(path.stem, path.resolve())
+    name = _free_name(path.resolve())
+    found = importlib.util.spec_from_file_location(name, path.resolve())
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
-    # Neighbours import as they would had the user run the file, and dataclasses look their module up by name.
-    sys.path.insert(0, str(path.resolve().parent))
-    shadowed = sys.modules.get(path.stem)
-    sys.modules[path.stem] = module
+    _search_first(path.resolve().parent)
+    sys.modules[name] = module  # dataclasses look their module up by name
     try:
         found.loader.exec_module(module)
     except BaseException as error:
-        sys.modules.pop(path.stem)
-        if shadowed is not None:
-            sys.modules[path.stem] = shadowed
+        del sys.modules[name]
         raise _load_error(error, str(path)) from error
-    finally:
-        sys.path.remove(str(path.resolve().parent))
     return module
 
 
+def _free_name(path: Path) -> str:
+    """The file's own name, unless another module bears it: a user's ``types.py`` must not replace Python's."""
+    taken = sys.modules.get(path.stem)
+    free = taken is None or getattr(taken, "__file__", None) == str(path)
+    return path.stem if free else f"ashore_source_{path.stem}"
+
+
+def _search_first(folder: Path) -> None:
+    """Neighbours import as they would had the user run the file, also later, from inside its functions."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
 def _import_module(name: str) -> ModuleType:
+    _search_first(Path.cwd())  # as python -m does
     try:
         return importlib.import_module(name)
     except BaseException as error:
@@ -84,9 +93,9 @@ def _call(factory: Any, spec: str) -> Any:
         ) from error
 
 
-def _is_module(value: Any) -> bool:
+def _is_model(value: Any) -> bool:
     torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.nn.Module)
+    return torch is not None and isinstance(value, torch.nn.Module | torch.export.ExportedProgram)
 
 
 def _as_source(value: Any, name: str, spec: str, examples: Mapping[str, Any] | None) -> ModelSource:
@@ -97,10 +106,10 @@ def _as_source(value: Any, name: str, spec: str, examples: Mapping[str, Any] | N
     if isinstance(value, torch.export.ExportedProgram):
         from ashore.sources.exported import from_program
 
-        return from_program(value, name)
-    if isinstance(value, tuple) and len(value) == 2 and _is_module(value[0]):
+        return from_program(value, name, examples)
+    if isinstance(value, tuple) and len(value) == 2 and _is_model(value[0]):
         return ModelSource(value[0], value[1] if isinstance(value[1], tuple | Mapping) else (value[1],), name)
-    if not _is_module(value):
+    if not _is_model(value):
         raise UsageError(
             f"{spec!r} is a {type(value).__name__}, nothing that converts",
             "give a ModelSource, a torch.nn.Module, (module, example_args), or a callable returning one",

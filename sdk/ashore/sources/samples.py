@@ -33,18 +33,30 @@ def read_samples(
 
 
 def _iterate(samples: Samples, purpose: str) -> Iterable[Any]:
-    if not callable(samples):
-        return samples
-    try:
-        return list(samples())
-    except Exception as error:
+    if isinstance(samples, str | bytes | Mapping):
         raise UsageError(
-            f"the function that makes the {purpose} samples failed: {type(error).__name__}: {error}",
-            "call it by itself to see where",
+            f"the {purpose} set is a {type(samples).__name__}, {str(samples)[:80]!r}",
+            "give a list of samples, or a function that returns one; files are given with --calibration PATH",
+        )
+    try:
+        return list(samples() if callable(samples) else samples)
+    except Exception as error:
+        what = f"function that makes the {purpose} samples" if callable(samples) else f"{purpose} set"
+        raise UsageError(
+            f"the {what} failed: {type(error).__name__}: {error}", "call it by itself to see where"
         ) from error
 
 
 def _by_name(value: Any, inputs: Sequence[TensorSpec], what: str) -> dict[str, Array]:
+    try:
+        return _arrays(value, inputs, what)
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            f"{what} is no array of numbers: {error}", "give numpy arrays, torch tensors or nested lists of one length"
+        ) from error
+
+
+def _arrays(value: Any, inputs: Sequence[TensorSpec], what: str) -> dict[str, Array]:
     if isinstance(value, Mapping):
         return {str(name): to_array(array) for name, array in value.items()}
     values = value if isinstance(value, tuple | list) else (value,)
@@ -85,7 +97,7 @@ def check_array(array: Array, spec: TensorSpec, what: str) -> None:
     if not fits(array.shape, spec):
         raise UsageError(
             f"{what}: input {spec.name!r} has shape {shape_text(array.shape)}, the model takes {spec_text(spec)}",
-            "preprocess it to the model's shape, or give the shape with --shape or dynamic_shapes",
+            _shape_hint(array.shape, spec),
         )
     if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
         bad = int(array.size - np.isfinite(array).sum())
@@ -93,6 +105,12 @@ def check_array(array: Array, spec: TensorSpec, what: str) -> None:
             f"{what}: input {spec.name!r} holds {bad} NaN or infinite values of {array.size}",
             "find where the preprocessing divides by zero or reads uninitialised memory, or drop the sample",
         )
+
+
+def _shape_hint(shape: tuple[int, ...], spec: TensorSpec) -> str:
+    if fits((1, *shape), spec):
+        return "each sample needs the batch axis too: array[None]; stacked in an .npz, samples then have two"
+    return "preprocess it to the model's shape, or give the shape with --shape or dynamic_shapes"
 
 
 def fits(shape: tuple[int, ...], spec: TensorSpec) -> bool:

@@ -33,6 +33,13 @@ class Preprocess:
     channel_order: str = "RGB"
     range: tuple[float, float] = (0.0, 1.0)
 
+    def __post_init__(self) -> None:
+        """Lists and arrays, as image libraries give them, become tuples of plain numbers."""
+        for name, kind in (("resize", int), ("mean", float), ("std", float), ("range", float)):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, tuple(kind(number) for number in value))
+
 
 @dataclass(frozen=True)
 class ModelSource:
@@ -60,3 +67,7 @@ class ModelSource:
     preprocess: Preprocess | None = None
     labels: tuple[str, ...] | None = None
     layouts: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.labels is not None:
+            object.__setattr__(self, "labels", tuple(str(label) for label in self.labels))
