@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from ashore.errors import TargetUnavailable, UsageError
 from ashore.interfaces import Converter, Runtime, Target
@@ -22,7 +23,7 @@ def get_converter(backend: str) -> Converter:
     known = _entries(_CONVERTERS)
     if backend not in known:
         raise UsageError(f"there is no backend {backend!r}", f"known: {', '.join(sorted(known))}")
-    converter: Converter = known[backend].load()()
+    converter: Converter = _load(known[backend])
     return converter
 
 
@@ -50,8 +51,18 @@ def get_target(target_id: str) -> Target:
 
 
 def _runtime(kind: str) -> Runtime:
-    runtime: Runtime = _entries(_RUNTIMES)[kind].load()()
+    runtime: Runtime = _load(_entries(_RUNTIMES)[kind])
     return runtime
+
+
+def _load(entry: EntryPoint) -> Any:
+    try:
+        return entry.load()()
+    except Exception as error:
+        raise TargetUnavailable(
+            f"the plug-in {entry.name!r} ({entry.value}) cannot be loaded: {type(error).__name__}: {error}",
+            "repair or uninstall the package that brings it; ashore doctor shows what is installed",
+        ) from error
 
 
 @cache

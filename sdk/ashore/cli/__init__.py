@@ -10,7 +10,7 @@ import click
 
 from ashore import __version__
 from ashore.cli.commands import convert, doctor, inspect, run, targets, verify
-from ashore.cli.failures import report_failure
+from ashore.cli.failures import Terminated, report_failure
 from ashore.cli.terminal import Terminal
 
 
@@ -26,7 +26,8 @@ for command in (convert, verify, run, inspect, targets, doctor):
 
 def main() -> None:
     """The console script: runs a command, and turns what it raises into a message and an exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
     terminal = Terminal()
     try:
         code = cli.main(standalone_mode=False, obj=terminal) or 0
@@ -36,6 +37,6 @@ def main() -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    """SIGTERM unwinds like Ctrl-C does: staged files are removed and child processes ended on the way out."""
+    """Signals that end the program unwind it first: staged files are removed, child processes ended."""
     del frame
-    raise SystemExit(128 + number)
+    raise Terminated(number)

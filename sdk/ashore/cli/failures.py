@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 
@@ -15,10 +16,20 @@ _INTERRUPTED = 130
 _DEFECT = 1
 
 
+class Terminated(KeyboardInterrupt):
+    """A signal asked for the end. As a kind of Ctrl-C, it is nothing a library would take for an error of its own."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by {signal.Signals(number).name}")
+        self.exit_code = 128 + number
+
+
 def report_failure(error: BaseException, terminal: Terminal) -> int:
     """Tell the user what went wrong; returns the exit code."""
-    if isinstance(error, SystemExit):
-        return error.code if isinstance(error.code, int) else _DEFECT
+    if isinstance(error, click.Abort) and error.__cause__ is not None:
+        error = error.__cause__  # click puts its own in place of Ctrl-C
+    if isinstance(error, SystemExit) and isinstance(error.code, int):
+        return error.code
     message, hint, code = _describe(error)
     if _debugging():
         traceback.print_exception(error)
@@ -32,6 +43,8 @@ def _describe(error: BaseException) -> tuple[str, str, int]:
     if isinstance(error, click.ClickException):
         usage = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "ashore"
         return error.format_message(), f"see {usage} --help", 2
+    if isinstance(error, Terminated):
+        return str(error), "", error.exit_code
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return "interrupted", "", _INTERRUPTED
     return f"{type(error).__name__}: {error}", "this is a defect of ashore; --debug shows where it happened", _DEFECT

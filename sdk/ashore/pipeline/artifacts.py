@@ -1,14 +1,10 @@
-"""Artifacts on disk: found, checked before anybody parses them, and published whole or not at all."""
+"""Artifacts on disk: found, and checked before anybody parses them."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +14,6 @@ from ashore.errors import ArtifactError, ChecksumMismatch, ManifestInvalid, Usag
 from ashore.pipeline.manifests import load_manifest
 from ashore.types.artifact import Artifact
 from ashore.types.tensor import Array, Sample
-
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 def load_artifact(path: Path) -> Artifact:
@@ -39,7 +33,7 @@ def load_artifact(path: Path) -> Artifact:
     manifest_path = path.with_suffix(".json")
     if not manifest_path.is_file():
         return Artifact(path, backend)
-    manifest = load_manifest(manifest_path.read_bytes(), str(manifest_path))
+    manifest = load_manifest(_read(manifest_path), str(manifest_path))
     if manifest.backend != backend or manifest.file.name != path.name:
         raise ManifestInvalid(
             f"{manifest_path} vouches for {manifest.file.name} ({manifest.backend}), not for {path.name}",
@@ -53,35 +47,6 @@ def load_artifact(path: Path) -> Artifact:
 def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def staging(output: Path) -> Iterator[Path]:
-    """A hidden folder inside ``output`` that is gone afterwards, however the work ends.
-
-    Raises:
-        UsageError: ``output`` cannot be made or written to, or the disk filled up during the work.
-    """
-    made = not output.exists()
-    stage = _make_stage(output)
-    try:
-        yield stage
-    except OSError as error:
-        if error.errno not in _DISK_ERRORS:
-            raise
-        raise UsageError(
-            f"writing to {output} failed: {error.strerror}", "free space there, or give another folder with -o"
-        ) from error
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-        if made and not any(output.iterdir()):
-            output.rmdir()
-
-
-def publish(files: Sequence[Path], output: Path) -> None:
-    """Rename ``files`` into ``output`` in their order; the manifest comes last, so that it never vouches too early."""
-    for file in files:
-        file.replace(output / file.name)
 
 
 def save_golden(path: Path, inputs: Sequence[Sample], eager: Sequence[Sample], converted: Sequence[Sample]) -> None:
@@ -105,31 +70,35 @@ def load_golden(artifact: Artifact, part: str) -> tuple[Sample, ...]:
 
 
 def _model_file(path: Path) -> Path:
-    if path.suffix != ".json":
+    if path.suffix != ".json" or not path.is_file():
         return path
     try:
-        name = json.loads(path.read_bytes())["file"]["name"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        name = json.loads(_read(path))["file"]["name"]
+    except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{path} is not an ashore manifest", "give the path of the model file") from error
     return path.with_name(Path(str(name)).name)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> ArtifactError:
+    return ArtifactError(f"{path} cannot be read: {error.strerror}", "check its permissions and the disk")
 
 
 def _check(path: Path, expected: str) -> None:
     if not path.is_file():
         raise ChecksumMismatch(f"{path} is missing, and its manifest vouches for it", "restore it, or convert again")
-    found = file_sha256(path)
+    try:
+        found = file_sha256(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
     if found != expected:
         raise ChecksumMismatch(
             f"{path} is not the file its manifest vouches for: SHA-256 {found[:12]}…, expected {expected[:12]}…",
             "it was altered, cut short or swapped: restore it, or convert the model again",
         )
-
-
-def _make_stage(output: Path) -> Path:
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=".ashore-", dir=output))
-    except OSError as error:
-        raise UsageError(
-            f"the output folder {output} cannot be written: {error.strerror or error}", "give another one with -o"
-        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import platform
 from collections.abc import Sequence
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING
 from ashore import registry
 from ashore.errors import AccuracyError, UsageError
 from ashore.interfaces import Converter, Progress
-from ashore.pipeline.artifacts import file_sha256, publish, save_golden, staging
+from ashore.pipeline.artifacts import file_sha256, save_golden
 from ashore.pipeline.edges import run_real
 from ashore.pipeline.manifests import dump_manifest
 from ashore.pipeline.parity import measure_parity
+from ashore.pipeline.publishing import publish, staging
 from ashore.sources import load_source
 from ashore.types.artifact import Artifact
 from ashore.types.conversion import Conversion, ConversionRequest
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 DEFAULT_BACKENDS = ("executorch", "litert")
 _GOLDEN_SAMPLES = 8
+_NAME_BYTES = 200
+"""File systems take 255, and backend, precision and ending follow the name."""
 
 
 @dataclass(frozen=True)
@@ -78,18 +82,21 @@ def convert(
     words = dict.fromkeys([recipe.precision.value] if precisions is None else precisions)
     recipes = [recipe.with_precision(_precision(word)) for word in words]
     converters = [registry.get_converter(backend) for backend in dict.fromkeys(to)]
+    if min_sqnr_db is not None and math.isnan(min_sqnr_db):
+        raise UsageError("the floor asked for is not a number", "give decibels, such as --min-sqnr 12")
     if not recipes or not converters:
         raise UsageError("nothing to convert to: no backend or no precision", "give at least one of each")
     source = load_source(source) if isinstance(source, str) else source
-    name = _checked_name(name or source.name)
+    name = _checked_name(source.name if name is None else name)
     progress(f"running {name} in PyTorch")
     prepared = prepare(replace(source, name=name))
     output = Path(output or name)
     with staging(output) as stage:
         plans = [_plan(converter, prepared.request(each)) for each in recipes for converter in converters]
+        # Before the long work: a sample that the model does not take is found here.
+        progress(f"{len(prepared.reference)} evaluation samples answered by PyTorch")
         manifests = [_make(plan, prepared, stage, min_sqnr_db, progress) for plan in plans]
-        for manifest in manifests:
-            publish([stage / manifest.file.name, stage / manifest.golden.name, _manifest_path(stage, manifest)], output)
+        publish([file for manifest in manifests for file in _files(stage, manifest)], output)
     return [Artifact(output / manifest.file.name, manifest.backend, manifest) for manifest in manifests]
 
 
@@ -101,7 +108,7 @@ def _precision(word: str) -> Precision:
 
 
 def _checked_name(name: str) -> str:
-    if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
+    if not name.isprintable() or not name.strip(". ") or set(name) & set("/\\:") or len(name.encode()) > _NAME_BYTES:
         raise UsageError(f"{name!r} cannot be the stem of a file", "give a plain name with --name")
     return name
 
@@ -125,7 +132,6 @@ def _make(
     parity = _judge(file.name, prepared, converted, floor_db)
     manifest = replace(draft, parity=parity, golden=_write_golden(file, prepared, converted))
     _manifest_path(stage, manifest).write_bytes(dump_manifest(manifest))
-    _flush([stage / manifest.file.name, stage / manifest.golden.name, _manifest_path(stage, manifest)])
     return manifest
 
 
@@ -212,12 +218,9 @@ def _samples_sha256(samples: tuple[Sample, ...]) -> str:
     return digest.hexdigest()
 
 
+def _files(folder: Path, manifest: Manifest) -> tuple[Path, Path, Path]:
+    return folder / manifest.file.name, folder / manifest.golden.name, _manifest_path(folder, manifest)
+
+
 def _manifest_path(folder: Path, manifest: Manifest) -> Path:
     return (folder / manifest.file.name).with_suffix(".json")
-
-
-def _flush(files: Sequence[Path]) -> None:
-    """Force the bytes to the disk before the rename makes them visible."""
-    for file in files:
-        with file.open("rb") as handle:
-            os.fsync(handle.fileno())

@@ -9,7 +9,8 @@ import numpy as np
 from ashore import registry
 from ashore.errors import UsageError
 from ashore.interfaces import Session
-from ashore.pipeline.artifacts import load_artifact, staging
+from ashore.pipeline.artifacts import load_artifact
+from ashore.pipeline.publishing import publish, staging
 from ashore.sources.arrays import load_arrays
 from ashore.types.artifact import Artifact
 from ashore.types.tensor import Sample
@@ -48,7 +49,7 @@ def run_file(artifact: Path, inputs: Path, output: Path, *, target: str = "host"
 
 def _save(results: Sample, output: Path) -> None:
     with staging(output.parent) as stage:
-        part = stage / "output.npz"
+        part = stage / output.name
         with part.open("wb") as file:
             np.savez(file, allow_pickle=False, **results)
-        part.replace(output)
+        publish([part], output.parent)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from functools import cache
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from ashore.errors import ManifestInvalid
@@ -28,7 +29,7 @@ def dump_manifest(manifest: Manifest) -> bytes:
 def load_manifest(text: bytes, where: str) -> Manifest:
     """Raises ManifestInvalid where the text was altered, or is not of this schema; ``where`` names the file."""
     _check_seal(text, where)
-    fields = json.loads(text)
+    fields: dict[str, Any] = json.loads(text)
     if fields.get("schema") != SCHEMA:
         raise ManifestInvalid(
             f"{where} has schema {fields.get('schema')!r}; this ashore reads {SCHEMA!r}",
@@ -61,11 +62,15 @@ def _parse(fields: dict[str, Any], where: str) -> Manifest:
     from pydantic import ValidationError
 
     try:
-        return _adapter().validate_python(fields, strict=False)
+        manifest = _adapter().validate_python(fields, strict=False)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise ManifestInvalid(f"{where}: field {place!r}: {first['msg']}", "convert the model again") from error
+    for name in (manifest.file.name, manifest.golden.name):
+        if PurePath(name).name != name:
+            raise ManifestInvalid(f"{where} names the file {name!r}, which is not beside it", "convert the model again")
+    return manifest
 
 
 @cache
