@@ -21,10 +21,11 @@ from ashore.interfaces import Progress
 from ashore.types.conversion import Conversion, ConversionRequest, Delegation, FileContents
 from ashore.types.precision import Precision
 from ashore.types.tensor import TensorSpec
-
 from ashore_converters.bake import bake
 from ashore_converters.litert_checks import cautions
 from ashore_converters.litert_file import FileGraph, read_file, read_graph
+from ashore_converters.litert_quiet import quiet
+from ashore_converters.litert_static import StaticFile
 from ashore_converters.litert_trial import try_file
 
 DELEGATE = "xnnpack"
@@ -51,18 +52,19 @@ class LiteRTConverter:
         from ashore_converters.litert_graph import export, lower
 
         versions, warnings = _versions(), self.check(request)
-        baked = replace(request, model=bake(request.model))
+        with quiet():  # copying torch's own tree specs makes torch warn of itself
+            baked = replace(request, model=bake(request.model))
         progress("exporting the graph")
         program = export(baked)
         progress("lowering to LiteRT")
         model = lower(program, baked)
-        if request.recipe.precision is not Precision.FP32:
-            model = _quantized(model, baked, progress)
-        destination.write_bytes(model)
+        quantized = _quantized(model, baked, progress)
+        destination.write_bytes(quantized.model)
         progress("trying the file")
         delegation = _tried(destination, request)
         inputs, outputs = _edges(read_file(destination), request)
-        return Conversion(inputs, outputs, DELEGATE, delegation, versions, request.recipe, warnings)
+        notes = (*warnings, *quantized.warnings)
+        return Conversion(inputs, outputs, DELEGATE, delegation, versions, quantized.recipe, notes)
 
     def inspect(self, path: Path) -> FileContents:
         graph = read_file(path)
@@ -73,16 +75,18 @@ class LiteRTConverter:
         )
 
 
-def _quantized(model: bytes, request: ConversionRequest, progress: Progress) -> bytes:
-    from ashore_converters.litert_calibrate import observe
+def _quantized(model: bytes, request: ConversionRequest, progress: Progress) -> StaticFile:
     from ashore_converters.litert_quantize import quantize
+    from ashore_converters.litert_static import quantize_static
 
-    graph, ranges = read_graph(model, "the float file"), None
-    if request.calibration:
-        progress("observing ranges")
-        ranges = observe(model, graph, request.calibration)
+    recipe = request.recipe
+    if recipe.precision is Precision.FP32 and not recipe.layers:
+        return StaticFile(model, recipe, ())
+    graph = read_graph(model, "the float file")
+    if recipe.precision is Precision.INT8:
+        return quantize_static(model, graph, request, progress)
     progress("quantizing")
-    return quantize(model, graph, request.recipe, ranges)
+    return StaticFile(quantize(model, graph, recipe, None), recipe, ())
 
 
 def _tried(path: Path, request: ConversionRequest) -> Delegation:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from ashore.types.tensor import Array, Sample
 
+from ashore.types.tensor import Array, Sample
 from ashore_converters.litert_file import FileGraph
 from ashore_converters.litert_quiet import quiet
 from ashore_converters.ranges import range_from_samples
@@ -27,18 +27,30 @@ def observe(model: bytes, graph: FileGraph, samples: Iterable[Sample]) -> Ranges
     return {name: _merge([ranges[name] for ranges in per_sample], name in exact) for name in per_sample[0]}
 
 
-def _per_sample(model: bytes, graph: FileGraph, samples: Iterable[Sample]) -> Iterable[dict[str, Any]]:
-    from litert_quantizer import calibrator, recipe, recipe_manager
-
-    everything = recipe_manager.RecipeManager()
-    everything.load_quantization_recipe(recipe.static_wi8_ai8())
+def _per_sample(model: bytes, graph: FileGraph, samples: Iterable[Sample]) -> Iterator[Ranges]:
+    """The quantizer's own calibrator gives the same values in seven times the time."""
+    made = [index for op in graph.ops for index in op.outputs]
+    kept = [i for i in (*made, *(i for _, i in graph.inputs)) if graph.tensors[i].dtype == "float32"]
     with quiet():
-        observer = calibrator.Calibrator(model, num_threads=os.cpu_count() or 1)
+        interpreter = open_interpreter(model, keep_all_tensors=True)
+        runner: Any = interpreter.get_signature_runner()
     for sample in samples:
-        observer.reset_model_qsvs()
-        with quiet():
-            observer.calibrate({"serving_default": [file_inputs(sample, graph)]}, everything)
-        yield observer.get_model_qsvs()
+        runner(**file_inputs(sample, graph))
+        yield {graph.tensors[index].name: _extremes(interpreter.get_tensor(index)) for index in kept}
+
+
+def _extremes(values: Array) -> dict[str, Any]:
+    return {"min": np.min(values), "max": np.max(values)}
+
+
+def open_interpreter(model: bytes, *, keep_all_tensors: bool = False) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(
+        model_content=model, num_threads=os.cpu_count(), experimental_preserve_all_tensors=keep_all_tensors
+    )
+    interpreter.allocate_tensors()
+    return interpreter
 
 
 def file_inputs(sample: Sample, graph: FileGraph) -> dict[str, Array]:
@@ -46,11 +58,10 @@ def file_inputs(sample: Sample, graph: FileGraph) -> dict[str, Array]:
     return {name: sample[name].astype(graph.tensors[index].dtype) for name, index in graph.inputs}
 
 
-def _merge(observed: list[Mapping[str, Any]], true_range: bool) -> dict[str, Any]:
-    lowest, highest = [float(np.min(o["min"])) for o in observed], [float(np.max(o["max"])) for o in observed]
-    low, high = range_from_samples(lowest, highest, true_range=true_range)
-    shape = np.shape(observed[0]["min"])
-    return {"min": np.full(shape, low, np.float32), "max": np.full(shape, high, np.float32)}
+def _merge(observed: Iterable[Mapping[str, Any]], true_range: bool) -> dict[str, Any]:
+    minima, maxima = zip(*((float(seen["min"]), float(seen["max"])) for seen in observed), strict=True)
+    low, high = range_from_samples(minima, maxima, true_range=true_range)
+    return {"min": np.array([low], np.float32), "max": np.array([high], np.float32)}
 
 
 def _output_tensors(graph: FileGraph) -> set[str]:

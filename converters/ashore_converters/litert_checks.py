@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from ashore.errors import UnsupportedModel
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
-
 from ashore_converters.bake import user_path
 from ashore_converters.litert_layers import check_rules
 from ashore_converters.litert_quantize import GROUP_SIZES

@@ -17,7 +17,7 @@ def lowering_failure(error: Exception, program: torch.export.ExportedProgram) ->
         named = "; ".join(f"{op} in {path}" for op, path in missing.items())
         return UnsupportedModel(
             f"LiteRT has no counterpart of {named}",
-            "write that layer with matrix products, convolutions and elementwise operators, or convert with --to executorch",
+            "write that layer with matrix products, convolutions and elementwise operators, or use --to executorch",
         )
     return LoweringFailed(
         f"LiteRT's compiler failed: {first_line(error)}",

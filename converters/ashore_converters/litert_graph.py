@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING, Any
 from ashore.errors import ExportFailed
 from ashore.types.conversion import ConversionRequest
 from ashore.types.tensor import DynamicDim, TensorSpec
-
 from ashore_converters.bake import user_path
 from ashore_converters.litert_failures import first_line, lowering_failure
+from ashore_converters.litert_layers import ROOT
 from ashore_converters.litert_quiet import quiet
 
 if TYPE_CHECKING:
     import torch
 
 SIGNATURE = "serving_default"
-ROOT = "(model)"
-"""Stands in tensor names for the user's outermost module, whose path is empty."""
 
 _WRAPPER = "prepared"
 
@@ -55,10 +53,8 @@ def lower(program: torch.export.ExportedProgram, request: ConversionRequest) -> 
         LoweringFailed, UnsupportedModel: naming the operator and the module's path.
     """
     with quiet():
-        from litert_torch import config
         from litert_torch._convert import core, litert_converter
 
-        config.show_progress = False  # its progress goes to standard output
         _name_by_module(program)
         passed = program
         try:

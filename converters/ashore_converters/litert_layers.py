@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from ashore.errors import UsageError
 from ashore.types.precision import Precision
 from ashore.types.recipe import LayerRule, Recipe
-
 from ashore_converters.litert_file import FileGraph, FileOp
 
-_WEIGHTED = {"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "EMBEDDING_LOOKUP"}
+ROOT = "(model)"
+"""Stands in tensor names for the user's outermost module, whose path is empty."""
+
+WEIGHTED = {"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "EMBEDDING_LOOKUP"}
 
 
 def scope(op: FileOp, graph: FileGraph) -> str:
@@ -18,13 +20,18 @@ def scope(op: FileOp, graph: FileGraph) -> str:
     return "".join(f"{graph.tensors[index].name};" for index in op.outputs)
 
 
-def modules_of(op: FileOp, graph: FileGraph) -> frozenset[str]:
-    """Module paths of ``op``: several where the compiler fused, as convolution, batch norm and activation.
+def modules_of(op: FileOp, graph: FileGraph) -> tuple[str, ...]:
+    """Module paths of ``op``, its own last: several where the compiler fused convolution, batch norm, activation.
 
-    The tensor that leaves the model bears the output's name instead of a module's, so weights are asked as well.
+    A fused tensor's name lists the operator that came last first, the one that came first last, and between them
+    also modules that merely share a constant with it, which do not count. The tensor that leaves the model bears the
+    output's name instead of a module's, so weights are asked as well.
     """
-    weights = [i for i in op.inputs if graph.tensors[i].buffer_bytes] if op.name in _WEIGHTED else []
-    return frozenset(path for index in (*op.outputs, *weights) for path in _paths(graph.tensors[index].name))
+    made = [_ends(graph.tensors[index].name) for index in op.outputs]
+    if op.name in WEIGHTED and graph.tensors[op.inputs[1]].buffer_bytes:
+        own = _paths(graph.tensors[op.inputs[1]].name)
+        return tuple(dict.fromkeys((*(ends[0] for ends in made if ends and own and ends[0] not in own), *own)))
+    return tuple(dict.fromkeys(path for ends in made for path in ends))
 
 
 def asked_precision(modules: Iterable[str], recipe: Recipe) -> Precision:
@@ -51,6 +58,11 @@ def check_rules(rules: Iterable[LayerRule], module_paths: Iterable[str]) -> None
 def _paths(tensor_name: str) -> list[str]:
     """``a.1;;a.0;3`` -> a.1, a.0: each location ends in ';', then comes a number that makes the name unique."""
     return [path for path in tensor_name.split(";")[:-1] if path]
+
+
+def _ends(tensor_name: str) -> list[str]:
+    paths = _paths(tensor_name)
+    return [paths[0], paths[-1]] if paths else []
 
 
 def _with_parents(path: str) -> list[str]:

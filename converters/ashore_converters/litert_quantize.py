@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from ashore.errors import LoweringFailed
 from ashore.types.precision import Precision
 from ashore.types.recipe import Recipe
-
 from ashore_converters.litert_calibrate import Ranges
 from ashore_converters.litert_failures import first_line
 from ashore_converters.litert_file import FileGraph, FileOp
