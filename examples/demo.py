@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from ashore import AccuracyError, AshoreError, ModelSource, convert, open_session, verify
@@ -43,7 +43,7 @@ class Answer:
     probability: float
 
     def __str__(self) -> str:
-        return f"{self.label} {self.probability:.0%}"
+        return f"{self.label}\n{self.probability:.0%}"
 
 
 def main() -> int:
@@ -66,7 +66,7 @@ def demonstrate(out: Console, log: Console) -> None:
         medians_ms = race(source, sessions)
     rows = summary(source, artifacts, medians_ms)
     out.print(terminal_table(rows, source.name))
-    (FOLDER / "summary.md").write_text(markdown_table(rows), "utf-8")
+    (FOLDER / "summary.md").write_text(f"{markdown_table(rows)}\n{caption()}\n", "utf-8")
     out.print(f"The files, their manifests, golden samples and this table (summary.md) are in {FOLDER}/")
 
 
@@ -100,7 +100,7 @@ def land(source: ModelSource, log: Console) -> list[Artifact]:
 
 def photograph_table(source: ModelSource, artifacts: Sequence[Artifact], sessions: Sequence[Session]) -> Table:
     """Every whole photograph with PyTorch's answer and each file's."""
-    table = Table(title="What each file sees in photographs it was not calibrated on")
+    table = Table(title="What each file sees in photographs it was not calibrated on", show_lines=True)
     for heading in ("photograph", "PyTorch", *(title(artifact).replace(" ", "\n") for artifact in artifacts)):
         table.add_column(heading)
     for name, pixels in mobilenet_v2.photographs():
@@ -215,15 +215,30 @@ def row(artifact: Artifact, ms: float, eager_ms: float) -> tuple[str, ...]:
 
 
 def terminal_table(rows: Sequence[Sequence[str]], source_name: str) -> Table:
-    """For 80 columns: headings in two lines, file names without the part they share."""
+    """For 80 columns: headings broken at spaces, file names without the part they share."""
     shared = f"{source_name}."
-    caption = f"Fidelity to PyTorch on {mobilenet_v2.EVALUATION_CROPS} crops; speed at one thread of this machine"
-    table = Table(title=f"{FOLDER}/{shared}*", caption=caption, box=box.SIMPLE_HEAD)
+    table = Table(title=f"{FOLDER}/{shared}*", caption=caption(), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in HEADINGS:
-        table.add_column(heading.replace(" ", "\n", 1), justify="left" if heading == "file" else "right")
+        justify: JustifyMethod = "left" if heading == "file" else "right"
+        table.add_column(heading.replace(" ", "\n"), justify=justify, vertical="bottom", no_wrap=True)
     for name, *figures in rows:
         table.add_row(name.removeprefix(shared), *figures)
     return table
+
+
+def caption() -> str:
+    crops = f"Fidelity to PyTorch on {mobilenet_v2.EVALUATION_CROPS} crops of photographs; time at one thread."
+    return crops if has_int8_dot_products() else f"{crops}\n{NO_DOT_PRODUCTS}"
+
+
+NO_DOT_PRODUCTS = "This CPU has no int8 dot product instructions, so int8 saves memory here and little time."
+
+
+def has_int8_dot_products() -> bool:
+    """Whether the kernel lists them: VNNI on x86, SDOT on Arm. True where it lists nothing, to claim nothing."""
+    listing = Path("/proc/cpuinfo")
+    words = set(listing.read_text().split()) if listing.is_file() else {"asimddp"}
+    return bool(words & {"avx512_vnni", "avx_vnni", "asimddp"})
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
