@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ashore.errors import UsageError
+from ashore.sources.exported import argument_names, split_arguments
 from ashore.types.source import ModelSource
 from ashore.types.tensor import DynamicDim
 
@@ -37,10 +38,18 @@ def example_call(source: ModelSource, model: torch.nn.Module) -> Call:
     given = source.example_inputs
     if not isinstance(given, Mapping | tuple | list):
         given = (given,)
-    call = ((), dict(given)) if isinstance(given, Mapping) else (tuple(given), {})
+    call = _by_keyword(source, given) if isinstance(given, Mapping) else (tuple(given), {})
     _check_names(model, *call)
     tensors: Call = pytree.tree_map(_to_tensor, call)
     return tensors
+
+
+def _by_keyword(source: ModelSource, given: Mapping[str, Any]) -> Call:
+    import torch
+
+    if isinstance(source.model, torch.export.ExportedProgram):
+        return split_arguments(source.model, given)
+    return (), dict(given)
 
 
 def check_descriptions(source: ModelSource, example: Mapping[str, torch.Tensor]) -> None:
@@ -91,7 +100,7 @@ def _parameters(model: Any) -> list[str]:
     import torch
 
     if isinstance(model, torch.export.ExportedProgram):
-        return [str(name) for name in model.graph_signature.user_inputs]
+        return argument_names(model)
     return list(inspect.signature(model.forward).parameters)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ashore.errors import AshoreError, ExportFailed, UnsupportedModel, UsageError
 from ashore.sources.example import check_descriptions, example_call
+from ashore.sources.exported import check_program
 from ashore.sources.provenance import describe_source
 from ashore.sources.samples import read_samples, similar_samples, to_array
 from ashore.types.conversion import ConversionRequest
@@ -145,6 +146,8 @@ def prepare(source: ModelSource) -> PreparedSource:
     flat = FlatModel(model, args, kwargs).eval()
     check_descriptions(source, dict(zip(flat.input_names, flat.example, strict=True)))
     inputs = tuple(_spec(n, t, source) for n, t in zip(flat.input_names, flat.example, strict=True))
+    if isinstance(source.model, torch.export.ExportedProgram):
+        check_program(source.model, inputs)
     with torch.no_grad():
         outputs = _describe_outputs(flat, inputs)
     example = {spec.name: to_array(tensor) for spec, tensor in zip(inputs, flat.example, strict=True)}
