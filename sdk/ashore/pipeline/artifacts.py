@@ -25,11 +25,11 @@ def load_artifact(path: Path) -> Artifact:
         ChecksumMismatch: the model file or its golden samples are not what the manifest vouches for.
     """
     path = _model_file(path)
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}", "give the path of a model file")
     backend = registry.backend_of_suffix(path.suffix)
     if backend is None:
         raise UsageError(f"{path} is no model file ashore knows", f"known endings: {', '.join(registry.suffixes())}")
-    if not path.is_file():
-        raise UsageError(f"there is no file {path}", "give the path of a model file")
     manifest_path = path.with_suffix(".json")
     if not manifest_path.is_file():
         return Artifact(path, backend)
