@@ -14,10 +14,15 @@ from ashore.cli.failures import Terminated, report_failure
 from ashore.cli.terminal import Terminal
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, invoke_without_command=True
+)
 @click.version_option(__version__, prog_name="ashore")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Bring compressed PyTorch models ashore: verified ExecuTorch and LiteRT files."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 for command in (convert, verify, run, inspect, targets, doctor):

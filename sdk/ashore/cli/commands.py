@@ -31,7 +31,7 @@ def _common(body: _Body) -> _Body:
     return click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")(with_json)
 
 
-@click.command()
+@click.command(short_help="Convert a PyTorch model to files proven against it.")
 @click.argument("source")
 @click.option("--to", "backends", multiple=True, metavar="BACKEND", help="executorch or litert; both by default.")
 @click.option("--precision", "precisions", multiple=True, metavar="P", help="fp32, fp16, int8, int8-dynamic or int4.")
@@ -93,7 +93,7 @@ def convert(
         show_artifacts(terminal, artifacts)
 
 
-@click.command()
+@click.command(short_help="Compare a file's answers with PyTorch's.")
 @click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--target", "targets", multiple=True, metavar="T", help="host by default; may be given again.")
 @_common
@@ -116,12 +116,12 @@ def verify(terminal: Terminal, artifacts: tuple[Path, ...], targets: tuple[str, 
     return 0 if all(each.passed for each in found) else AccuracyError.exit_code
 
 
-@click.command()
+@click.command(short_help="One inference, from arrays in a file to arrays in a file.")
 @click.argument("artifact", type=click.Path(path_type=Path))
 @click.option("--inputs", required=True, type=click.Path(path_type=Path), metavar="F.npz", help="Arrays by input name.")
 @click.option("--output", required=True, type=click.Path(path_type=Path), metavar="F.npz", help="Where the outputs go.")
-@click.option("--target", default="host", show_default=True, metavar="T")
-@click.option("--threads", default=1, show_default=True, type=int)
+@click.option("--target", default="host", show_default=True, metavar="T", help="Where, as ashore targets lists.")
+@click.option("--threads", default=1, show_default=True, type=int, help="Threads of the engine.")
 @_common
 def run(terminal: Terminal, artifact: Path, inputs: Path, output: Path, target: str, threads: int) -> None:
     """One inference of ARTIFACT, from arrays in a file to arrays in a file."""
@@ -136,7 +136,7 @@ def run(terminal: Terminal, artifact: Path, inputs: Path, output: Path, target: 
         terminal.show_table(str(output), ("output", "shape", "dtype"), rows)
 
 
-@click.command()
+@click.command(short_help="What a model file is and what is in it.")
 @click.argument("artifact", type=click.Path(path_type=Path))
 @_common
 def inspect(terminal: Terminal, artifact: Path) -> None:
@@ -151,7 +151,7 @@ def inspect(terminal: Terminal, artifact: Path) -> None:
         show_inspection(terminal, inspection)
 
 
-@click.command()
+@click.command(short_help="Where models can run, and whether it is ready.")
 @_common
 def targets(terminal: Terminal) -> None:
     """Every target, and whether it is ready."""
@@ -165,7 +165,7 @@ def targets(terminal: Terminal) -> None:
         show_targets(terminal, found)
 
 
-@click.command()
+@click.command(short_help="What is installed, what is missing, how to add it.")
 @_common
 def doctor(terminal: Terminal) -> None:
     """What is installed, what is missing, and the exact command that adds it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ import click
 from ashore.cli.terminal import Terminal
 from ashore.errors import AshoreError
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _INTERRUPTED = 130
 _DEFECT = 1
 
@@ -47,6 +49,8 @@ def _describe(error: BaseException) -> tuple[str, str, int]:
         return str(error), "", error.exit_code
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return "interrupted", "", _INTERRUPTED
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return str(error), "free space where the output goes", _DEFECT
     return f"{type(error).__name__}: {error}", "this is a defect of ashore; --debug shows where it happened", _DEFECT
 
 

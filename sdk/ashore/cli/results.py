@@ -13,6 +13,7 @@ from ashore.pipeline.verify import Verification
 from ashore.sources.samples import spec_text
 from ashore.types.artifact import Artifact
 from ashore.types.conversion import Delegation
+from ashore.types.parity import Parity
 from ashore.types.target import TargetInfo
 
 _PARITY_COLUMNS = ("SQNR dB", "cosine", "top-1 %", "sure %")
@@ -51,13 +52,19 @@ def show_verifications(terminal: Terminal, verifications: Sequence[Verification]
     rows = []
     for each in verifications:
         parity = each.parity
-        verdict = "passed" if each.passed else f"FAILED: below {parity.floor_db:g} dB"
+        verdict = "passed" if each.passed else f"FAILED: {_fault(parity)}"
         same = "bit-identical" if each.identical else "differs in bits"
         rows.append(
             (each.artifact.file.name, f"{parity.sqnr_db:.1f}", f"{parity.cosine:.4f}", each.target, same, verdict)
         )
     columns = ("file", "SQNR dB", "cosine", "target", "against the conversion", "verdict")
     terminal.show_table("golden samples against PyTorch", columns, rows)
+
+
+def _fault(parity: Parity) -> str:
+    if parity.nan or parity.inf:
+        return f"{parity.nan} NaN, {parity.inf} infinite"
+    return f"below {parity.floor_db:g} dB"
 
 
 def inspection_fields(inspection: Inspection) -> dict[str, Any]:

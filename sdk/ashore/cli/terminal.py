@@ -2,54 +2,62 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+
+_FILE_WIDTH = 140
+"""Columns of a table that no person looks at while it is written."""
 
 
 class Terminal:
     """Keeps stdout for results alone, whatever the libraries underneath print."""
 
     def __init__(self) -> None:
-        self._stdout = sys.stdout
+        self._stdout_fd = 1
         self.json = "--json" in sys.argv
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
         """Inside, file descriptor 1 leads to stderr, and only this object writes to the real stdout."""
         sys.stdout.flush()
-        kept = os.dup(1)
+        self._stdout_fd = os.dup(1)
         os.dup2(2, 1)
-        with os.fdopen(kept, "w", encoding="utf-8") as self._stdout:
-            try:
-                yield
-            finally:
-                sys.stdout.flush()
-                self._stdout.flush()
-                os.dup2(kept, 1)
-                self._stdout = sys.stdout
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            os.dup2(self._stdout_fd, 1)
+            os.close(self._stdout_fd)
+            self._stdout_fd = 1
 
     def show_json(self, document: object) -> None:
-        self._stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        self.show_text(json.dumps(document, indent=2, ensure_ascii=False))
 
     def show_text(self, text: str) -> None:
-        self._stdout.write(text + "\n")
+        """Unbuffered, so that a full disk or a reader that left is noticed here and not at the end of the program."""
+        data = f"{text}\n".encode()
+        while data:
+            data = data[os.write(self._stdout_fd, data) :]
 
     def show_table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Numbers, which columns after the first mostly are, align right."""
         from rich.console import Console
         from rich.table import Table
 
-        table = Table(title=title, title_justify="left")
+        table = Table()
         for index, column in enumerate(columns):
             numeric = index > 0 and all(row[index][:1].isdigit() or row[index] in ("", "-") for row in rows)
             table.add_column(column, justify="right" if numeric else "left", overflow="fold")
         for row in rows:
             table.add_row(*row)
-        Console(file=self._stdout, width=None if self._stdout.isatty() else 140).print(table)
+        on_screen, drawn = os.isatty(self._stdout_fd), io.StringIO()
+        Console(file=drawn, force_terminal=on_screen, width=None if on_screen else _FILE_WIDTH).print(table)
+        self.show_text(f"{title}\n{drawn.getvalue().rstrip()}")
 
     def show_warning(self, text: str) -> None:
         sys.stderr.write(f"warning: {text}\n")
@@ -57,7 +65,8 @@ class Terminal:
     def show_error(self, kind: str, message: str, hint: str, code: int) -> None:
         if self.json:
             error: dict[str, Any] = {"type": kind, "message": message, "hint": hint, "exit_code": code}
-            self.show_json({"error": error})
+            with suppress(OSError):  # the error may be that stdout takes nothing any more
+                self.show_json({"error": error})
         sys.stderr.write(f"error: {message}\n" + (f"  hint: {hint}\n" if hint else ""))
 
     @contextmanager
