@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -15,8 +16,8 @@ from ashore_runtimes.frames import Channel, Kind, ProtocolError
 from ashore_runtimes.log import Log
 from ashore_runtimes.shared import anonymous_file
 
-START_LIMIT_S = 120.0
-"""For Python itself to come up; importing an engine's libraries counts as loading."""
+START_LIMIT_S = 300.0
+"""For Python and the engine's libraries to come up: seconds, but minutes on a cold disk under load."""
 GRACE_S = 2.0
 """From the end of the conversation to SIGTERM, and from there to SIGKILL."""
 
@@ -36,20 +37,24 @@ class Child:
     ``doing`` names the current work in messages; ``over`` says why there is no child any more, and is empty before.
     """
 
-    def __init__(self, doing: str) -> None:
-        self.doing = doing
+    def __init__(self, backend: str, threads: int) -> None:
+        self.doing = f"starting the {backend} engine"
         self.over = ""
         self._owner_pid = os.getpid()
         self.inputs_fd = anonymous_file("ashore-inputs")
         self.outputs_fd = anonymous_file("ashore-outputs")
         self._log = Log()
-        self.process = _start((self.inputs_fd, self.outputs_fd), self._log.fd)
+        try:
+            self.process = _start(backend, threads, (self.inputs_fd, self.outputs_fd), self._log.fd)
+        except BaseException:
+            self._close_files()
+            raise
         assert self.process.stdin is not None and self.process.stdout is not None  # both are pipes
         self._pipes = (self.process.stdin, self.process.stdout)
         self._channel = Channel(self.process.stdout.fileno(), self.process.stdin.fileno())
 
     def greet(self) -> None:
-        """Wait until the child is up. Raises as ``ask`` does."""
+        """Wait until the engine is up. Raises as ``ask`` does."""
         self._exchange(None, b"", Kind.HELLO, START_LIMIT_S)
 
     def ask(self, kind: Kind, body: bytes, answer: Kind, timeout_s: float) -> bytes:
@@ -66,12 +71,17 @@ class Child:
         if self.over:
             return
         self.over = why
-        # A process forked from the owner has copies of the descriptors, but the child is not its own to end.
-        if os.getpid() == self._owner_pid:
-            self._pipes[0].close()
-            _stop(self.process, grace_s)
-        for pipe in self._pipes:
-            pipe.close()
+        try:
+            # A process forked from the owner has copies of the descriptors, but the child is not its own to end.
+            if os.getpid() == self._owner_pid:
+                self._pipes[0].close()
+                _stop(self.process, grace_s)
+        finally:
+            for pipe in self._pipes:
+                pipe.close()
+            self._close_files()
+
+    def _close_files(self) -> None:
         self._log.close()
         os.close(self.inputs_fd)
         os.close(self.outputs_fd)
@@ -132,14 +142,14 @@ _CRASH_ADVICE = "the file is probably damaged, or was made for another version o
 _ADVICE: dict[int, str] = {signal.SIGKILL: "something else ended it; where nobody did, the system ran out of memory"}
 
 
-def _start(fds: tuple[int, ...], log_fd: int) -> subprocess.Popen[bytes]:
+def _start(backend: str, threads: int, fds: tuple[int, ...], log_fd: int) -> subprocess.Popen[bytes]:
     # A relative entry would mean another folder the day the child changes its own.
     path = [entry for entry in sys.path if Path(entry).is_absolute()]
     # The engines have pools of their own; those that numpy and torch would make only take memory.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:
         return subprocess.Popen(
-            [sys.executable, "-I", "-c", _BOOT, *map(str, fds), json.dumps(path)],
+            [sys.executable, "-I", "-c", _BOOT, backend, str(threads), *map(str, fds), json.dumps(path)],
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -156,14 +166,17 @@ def _start(fds: tuple[int, ...], log_fd: int) -> subprocess.Popen[bytes]:
 
 
 def _stop(process: subprocess.Popen[bytes], grace_s: float) -> None:
-    """Wait for it to end by itself, then make it."""
-    for insist in (process.terminate, process.kill):
-        try:
-            process.wait(grace_s)
-            return
-        except subprocess.TimeoutExpired:
+    """Wait for it to end by itself, then make it. It is gone afterwards, even where Ctrl-C cuts the waiting short."""
+    try:
+        for insist in (process.terminate, process.kill):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(grace_s)
+                return
             insist()
-    process.wait()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 def _cause_of_death(returncode: int) -> str:

@@ -22,10 +22,14 @@ class TensorFacts(TypedDict):
 
 
 class Engine(Protocol):
-    """A loaded model. Constructed as ``Engine(file, threads)``; any exception is reported to the parent."""
+    """A library that runs models. ``Engine(threads)`` imports it; any exception is reported to the parent."""
 
     inputs: list[TensorFacts]
     outputs: list[TensorFacts]
+
+    def load(self, file: str) -> None:
+        """Once, before all else; ``inputs`` and ``outputs`` are known afterwards."""
+        ...
 
     def bind(self, inputs: Sequence[NDArray[Any]]) -> None:
         """Take the inputs of all coming runs from these arrays, whose values change under the engine's hands."""

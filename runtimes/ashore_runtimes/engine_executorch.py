@@ -28,19 +28,21 @@ _DTYPES = {
 class ExecuTorchEngine:
     """One method of a program that stays mapped from its file for as long as it runs."""
 
-    def __init__(self, file: str, threads: int) -> None:
-        pybindings = import_pybindings()
-        # The pool is made when a method loads: a reset later would not reach it.
-        pybindings._unsafe_reset_threadpool(threads)
-        check = pybindings.Verification.InternalConsistency
-        self._program = pybindings._load_program(file, program_verification=check)
+    def __init__(self, threads: int) -> None:
+        self._pybindings = import_pybindings()
+        # A method takes the pool as it is when it loads: a reset later would not reach it.
+        self._pybindings._unsafe_reset_threadpool(threads)
+        self._tensors: list[Any] = []
+
+    def load(self, file: str) -> None:
+        check = self._pybindings.Verification.InternalConsistency
+        self._program = self._pybindings._load_program(file, program_verification=check)
         names = [self._program.get_method_name(index) for index in range(self._program.num_methods())]
         name = METHOD if METHOD in names else names[0]
         self._method = self._program.load_method(name)
         meta = self._program.method_meta(name)
         self.inputs = [_facts("input", i, meta.input_tensor_meta) for i in range(meta.num_inputs())]
         self.outputs = [_facts("output", i, meta.output_tensor_meta) for i in range(meta.num_outputs())]
-        self._tensors: list[Any] = []
         self._mark_dynamic_inputs()
 
     def _mark_dynamic_inputs(self) -> None:

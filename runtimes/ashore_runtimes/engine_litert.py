@@ -21,10 +21,15 @@ SIGNATURE = "serving_default"
 class LiteRTEngine:
     """The first subgraph of the file, through the XNNPACK delegate."""
 
-    def __init__(self, file: str, threads: int) -> None:
+    def __init__(self, threads: int) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self._interpreter = Interpreter(model_path=file, num_threads=threads)
+        self._make_interpreter = Interpreter
+        self._threads = threads
+        self._bound: list[NDArray[Any]] = []
+
+    def load(self, file: str) -> None:
+        self._interpreter = self._make_interpreter(model_path=file, num_threads=self._threads)
         self._interpreter.allocate_tensors()
         inputs, outputs = self._edges()
         self._inputs = [int(detail["index"]) for detail in inputs.values()]
@@ -32,7 +37,6 @@ class LiteRTEngine:
         self.inputs = [_facts(name, detail) for name, detail in inputs.items()]
         self.outputs = [_facts(name, detail) for name, detail in outputs.items()]
         self._shapes = [tuple(facts["shape"]) for facts in self.inputs]
-        self._bound: list[NDArray[Any]] = []
 
     def _edges(self) -> tuple[_Details, _Details]:
         """Details of inputs and outputs by name: the signature's names, or those of the tensors where it has none."""

@@ -29,9 +29,9 @@ class Kind(IntEnum):
     """What a frame means; requests come from the parent, answers from the child."""
 
     HELLO = 0x5A
-    """Answer, unasked: the child is up. A rare value, so that a stray print is not taken for it."""
+    """Answer, unasked: the engine's libraries are imported. A rare value: a stray print must not look like it."""
     LOAD = 1
-    """Request: JSON {backend, file, threads}."""
+    """Request: the path of the model file."""
     LOADED = 2
     """Answer: JSON {inputs, outputs, load_ns}."""
     RUN = 3

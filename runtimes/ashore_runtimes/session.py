@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import threading
 import weakref
@@ -25,29 +26,28 @@ _ENGINE_NS = struct.Struct("<Q")
 class HostSession:
     """Implements ``ashore.interfaces.Session``. Several threads may share one; their runs take turns.
 
-    ``pid`` is the child's, for those who measure its memory; ``load_ns`` is what loading took in the child, with the
-    import of the engine's libraries.
+    ``pid`` is the child's, for those who measure its memory; ``load_ns`` is what the engine took to load the file, its
+    libraries being imported.
     """
 
     def __init__(self, artifact: Artifact, threads: int, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
-        self._child = Child(f"starting the {artifact.backend} engine")
+        self._child = Child(artifact.backend, threads)
         # Ends the child of a session that is forgotten, or still open when the program ends.
         self._finalizer = weakref.finalize(self, self._child.end)
         self.pid = self._child.process.pid
         try:
-            self._load(artifact, threads)
+            self._load(artifact)
         except BaseException:
             self._child.end()
             raise
         self.last_run_ns = 0
 
-    def _load(self, artifact: Artifact, threads: int) -> None:
+    def _load(self, artifact: Artifact) -> None:
         self._child.greet()
         self._child.doing = f"loading {artifact.file.name} with {artifact.backend}"
-        request = {"backend": artifact.backend, "file": str(artifact.file.absolute()), "threads": threads}
-        answer = self._child.ask(Kind.LOAD, json.dumps(request).encode(), Kind.LOADED, self._timeout_s)
+        answer = self._child.ask(Kind.LOAD, os.fsencode(artifact.file.absolute()), Kind.LOADED, self._timeout_s)
         facts: dict[str, Any] = json.loads(answer)
         self.load_ns = int(facts["load_ns"])
         self._inputs = SharedTensors(self._child.inputs_fd, match_edge("inputs", facts["inputs"], artifact))
@@ -73,6 +73,8 @@ class HostSession:
         """End the child; after a run that another thread has under way. Closing twice does nothing."""
         with self._lock:
             self._finalizer()
+            self._inputs.release()
+            self._outputs.release()
 
     def __enter__(self) -> Self:
         return self

@@ -43,6 +43,10 @@ class SharedMemory:
         """Views of the tensors that lie at ``slots``."""
         return [self._array(slot, dtype) for slot, dtype in zip(slots, dtypes, strict=True)]
 
+    def release(self) -> None:
+        """Unmap as soon as nobody looks at an array any more."""
+        self._map = None
+
     def _array(self, slot: Slot, dtype: np.dtype[Any]) -> NDArray[Any]:
         count = int(np.prod(slot.shape, dtype=np.int64))
         memory = self._mapped(slot.offset + count * dtype.itemsize)

@@ -18,6 +18,11 @@ class SharedTensors:
     def __init__(self, fd: int, edge: Edge) -> None:
         self.edge = edge
         self._memory = SharedMemory(fd)
+        self.release()
+
+    def release(self) -> None:
+        """Let go of the memory, and of the file descriptor that a map of it holds."""
+        self._memory.release()
         self._shapes: list[tuple[int, ...]] | None = None
         self._layout = b""
         self._views: list[Array] = []
