@@ -68,6 +68,8 @@ def test_the_command_says_the_same_as_json_and_as_a_table(command: Command, monk
     findings = {each["name"]: each for each in command("doctor", "--json").document["findings"]}
     assert findings["adb"]["health"] == "missing"
     assert findings["adb"]["remedy"] == "apt-get install adb"
+    lose_package(monkeypatch, "litert-torch")
     table = command("doctor")
     assert table.code == 0
     assert "apt-get install adb" in table.out
+    assert 'pip install "ashore[litert]"' in table.out

@@ -56,7 +56,16 @@ class Terminal:
         for row in rows:
             table.add_row(*row)
         on_screen, drawn = os.isatty(self._stdout_fd), io.StringIO()
-        Console(file=drawn, force_terminal=on_screen, width=None if on_screen else _FILE_WIDTH).print(table)
+        # Words are shown as they are: in rich's own markup, "ashore[litert]" would lose its brackets.
+        console = Console(
+            file=drawn,
+            force_terminal=on_screen,
+            width=None if on_screen else _FILE_WIDTH,
+            markup=False,
+            emoji=False,
+            highlight=False,
+        )
+        console.print(table)
         self.show_text(f"{title}\n{drawn.getvalue().rstrip()}")
 
     def show_warning(self, text: str) -> None:
@@ -76,6 +85,7 @@ class Terminal:
             yield lambda stage: sys.stderr.write(f"{stage}\n")
             return
         from rich.console import Console
+        from rich.text import Text
 
         with Console(stderr=True).status("starting") as status:
-            yield lambda stage: status.update(stage)
+            yield lambda stage: status.update(Text(stage))
