@@ -9,9 +9,8 @@ that give the same outputs.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from ashore.errors import UnsupportedModel
@@ -23,28 +22,25 @@ PREFIX = "model."
 """Where the user's module sits inside the module a converter is given."""
 
 
-class QuantizedWeights(Enum):
-    """What becomes of weights that torchao has quantized already."""
-
-    DEQUANTIZE = "dequantize"
-    KEEP = "keep"
-
-
 @dataclass(frozen=True)
 class QuantizedWeight:
     """A parameter that is an instance of one of torchao's tensor classes.
 
-    ``dynamic_activations``: the layer also quantizes its input at run time, which dequantizing the weight undoes.
+    ``grouped``: several scales along a row. ``dynamic_activations``: the layer also quantizes its input at run time,
+    which dequantizing the weight undoes.
     """
 
     module_path: str
     kind: str
     bits: int | None
+    grouped: bool
     dynamic_activations: bool
 
 
-def bake(module: torch.nn.Module, quantized: QuantizedWeights = QuantizedWeights.DEQUANTIZE) -> torch.nn.Module:
+def bake(module: torch.nn.Module, keep: Callable[[QuantizedWeight], bool] | None = None) -> torch.nn.Module:
     """A copy of ``module`` with plain weights and without gradients; the original is not touched.
+
+    Weights that torchao has quantized become floats, but for those that ``keep`` says a backend runs as they are.
 
     Raises:
         UnsupportedModel: a layer of ``torch.ao.nn.quantized`` that has no float counterpart.
@@ -54,8 +50,7 @@ def bake(module: torch.nn.Module, quantized: QuantizedWeights = QuantizedWeights
     for layer in list(baked.modules()):
         _remove_weight_hooks(layer)
         _remove_parametrizations(layer)
-    if quantized is QuantizedWeights.DEQUANTIZE:
-        _dequantize(baked)
+    _dequantize(baked, keep or (lambda _: False))
     return baked.requires_grad_(False)
 
 
@@ -72,12 +67,18 @@ def user_path(module_path: str) -> str:
 
 def quantized_weights(module: torch.nn.Module) -> tuple[QuantizedWeight, ...]:
     """Every torchao tensor among the parameters, by the path of the module that holds it."""
-    return tuple(
-        QuantizedWeight(user_path(path), type(weight.data).__name__, _bits(weight), _has_dynamic_activations(weight))
-        for path, layer in module.named_modules()
-        for weight in layer._parameters.values()
-        if weight is not None and _is_torchao(weight)
-    )
+    found = []
+    for path, layer in module.named_modules():
+        held = layer._parameters.values()
+        found += [_described(weight, path) for weight in held if weight is not None and _is_torchao(weight)]
+    return tuple(found)
+
+
+def _described(weight: torch.Tensor, path: str) -> QuantizedWeight:
+    block = tuple(getattr(weight, "block_size", ()))
+    grouped = bool(block) and block[-1] != weight.shape[-1]
+    kind = type(weight.data).__name__
+    return QuantizedWeight(user_path(path), kind, _bits(weight), grouped, _has_dynamic_activations(weight))
 
 
 def _computed_tensors(module: torch.nn.Module) -> Iterator[torch.Tensor]:
@@ -154,14 +155,13 @@ def _float_linear(packed: Any) -> torch.nn.Linear:
     return linear.eval()
 
 
-def _dequantize(module: torch.nn.Module) -> None:
+def _dequantize(module: torch.nn.Module, keep: Callable[[QuantizedWeight], bool]) -> None:
     import torch
 
-    for layer in module.modules():
+    for path, layer in module.named_modules():
         for name, weight in list(layer._parameters.items()):
-            if weight is not None and _is_torchao(weight):
-                plain = weight.data.dequantize()
-                layer._parameters[name] = torch.nn.Parameter(plain, requires_grad=False)
+            if weight is not None and _is_torchao(weight) and not keep(_described(weight, path)):
+                layer._parameters[name] = torch.nn.Parameter(weight.data.dequantize(), requires_grad=False)
 
 
 def _is_torchao(tensor: torch.Tensor) -> bool:

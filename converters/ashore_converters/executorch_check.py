@@ -2,8 +2,125 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from ashore.errors import UnsupportedModel
+from ashore.sources.layers import check_layer_rules
 from ashore.types.conversion import ConversionRequest
+from ashore.types.precision import Precision
+from ashore_converters.bake import QuantizedWeight, quantized_weights
+from ashore_converters.executorch_layers import count_convolutions, linear_weights, recurrent_paths
+
+_FLOAT, _HALF, _STATIC = Precision.FP32, Precision.FP16, Precision.INT8
+_DYNAMIC, _FOUR_BITS = Precision.INT8_DYNAMIC, Precision.INT4
+
+_LAYER_PRECISIONS = {
+    _FLOAT: (_FLOAT,),
+    _HALF: (_HALF,),
+    _STATIC: (_FLOAT, _STATIC, _DYNAMIC),
+    _DYNAMIC: (_FLOAT, _DYNAMIC),
+    _FOUR_BITS: (_FLOAT, _FOUR_BITS),
+}
+"""What a file's layers may be, by the file's own precision."""
+
+_SHOWN = 6
 
 
 def cautions(request: ConversionRequest) -> tuple[str, ...]:
-    return ()
+    """What the user should know beforehand.
+
+    Raises:
+        UnsupportedModel: the recipe or the model asks for something XNNPACK cannot do.
+        UsageError: a layer rule names no layer.
+    """
+    _refuse_recipe(request)
+    check_layer_rules(request.recipe, request.model.get_submodule("model"))
+    return (*_already_quantized(request), *_left_float(request))
+
+
+def runs_as_quantized(weight: QuantizedWeight) -> bool:
+    """XNNPACK has kernels for dynamic int8 inputs with 4-bit weights in groups, and 4 or 8-bit weights by row."""
+    return weight.dynamic_activations and (weight.bits == 4 or (weight.bits == 8 and not weight.grouped))
+
+
+def _refuse_recipe(request: ConversionRequest) -> None:
+    recipe = request.recipe
+    if recipe.precision is Precision.MIXED:
+        raise UnsupportedModel(
+            "the executorch converter does not search for a mixed precision yet",
+            "use --precision int8 with layer rules that keep sensitive layers in fp32",
+        )
+    for rule in recipe.layers:
+        allowed = _LAYER_PRECISIONS[recipe.precision]
+        if rule.precision not in allowed:
+            raise UnsupportedModel(
+                f"layer rule {rule.pattern!r} asks for {rule.precision} in a file of {recipe.precision}",
+                f"on ExecuTorch layers of such a file may be {', '.join(allowed)}",
+            )
+    if recipe.int8_io and recipe.precision is not _STATIC:
+        raise UnsupportedModel(
+            f"int8_io asks for int8 tensors at the edge of a file of {recipe.precision}",
+            "only static int8 has fixed scales to give them: use --precision int8, or drop int8_io",
+        )
+
+
+def _already_quantized(request: ConversionRequest) -> Iterator[str]:
+    weights = quantized_weights(request.model)
+    if request.recipe.precision is _FOUR_BITS:
+        for weight in weights:
+            _refuse_unknown_width(weight)
+        weights = tuple(weight for weight in weights if not runs_as_quantized(weight))
+    if weights:
+        yield (
+            f"the weights of {_some([weight.module_path for weight in weights])} were quantized by torchao; they are "
+            f"dequantized first, and the file's precision is {request.recipe.precision}"
+        )
+
+
+def _refuse_unknown_width(weight: QuantizedWeight) -> None:
+    if weight.dynamic_activations and weight.bits is not None and not runs_as_quantized(weight):
+        grouped = " in groups" if weight.grouped else ""
+        raise UnsupportedModel(
+            f"layer '{weight.module_path}' holds {weight.bits}-bit weights{grouped}, for which XNNPACK has no kernel",
+            "quantize it to 4 bits in groups or to 8 bits by row, or convert it with --precision int8-dynamic",
+        )
+
+
+def _left_float(request: ConversionRequest) -> Iterator[str]:
+    precision = request.recipe.precision
+    if precision in (_FLOAT, _HALF):
+        return
+    linear, convolutions = list(linear_weights(request.model)), count_convolutions(request.model)
+    _refuse_nothing_to_quantize(precision, len(linear), convolutions)
+    if precision in (_DYNAMIC, _FOUR_BITS) and convolutions:
+        yield (
+            f"{precision} quantizes linear layers only: {_counted(convolutions, 'convolution')} of this model "
+            f"{'stays' if convolutions == 1 else 'stay'} in fp32; static int8 quantizes them as well"
+        )
+    if precision is _FOUR_BITS:
+        size = request.recipe.group_size
+        odd = [weight.path for weight in linear if not weight.divides_into(size)]
+        if odd:
+            yield f"{_some(odd)} stay in fp32: their inputs do not divide into groups of {size}"
+    recurrent = recurrent_paths(request.model)
+    if recurrent:
+        yield f"{_some(recurrent)}: recurrent layers keep fp32 weights on ExecuTorch"
+
+
+def _refuse_nothing_to_quantize(precision: Precision, linear: int, convolutions: int) -> None:
+    if linear or (precision is _STATIC and convolutions):
+        return
+    kinds = "linear layer or convolution" if precision is _STATIC else "linear layer"
+    raise UnsupportedModel(
+        f"{precision} has nothing to quantize: the model has no {kinds}",
+        "use --precision int8, which quantizes convolutions as well" if convolutions else "use --precision fp16",
+    )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _some(paths: list[str]) -> str:
+    shown = ", ".join(f"'{path}'" for path in paths[:_SHOWN])
+    return f"{shown} and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else shown

@@ -14,7 +14,8 @@ from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
 from ashore.types.recipe import Recipe
 from ashore.types.tensor import TensorSpec
-from ashore_converters.bake import QuantizedWeights, bake
+from ashore_converters.bake import bake
+from ashore_converters.executorch_check import runs_as_quantized
 from ashore_converters.executorch_export import export
 from ashore_converters.executorch_half import HalfInside
 from ashore_converters.executorch_lower import lower
@@ -36,15 +37,14 @@ def write_program(request: ConversionRequest, destination: Path, progress: Progr
     module = _prepared_module(request)
     program = _quantized(export(module, request), request, progress)
     progress("lowering to XNNPACK")
-    lowered = lower(program, dynamic_activations=_has_dynamic_activations(request.recipe))
+    lowered = lower(program)
     _write(lowered, destination)
     return Written(request.inputs, request.outputs, request.recipe)
 
 
 def _prepared_module(request: ConversionRequest) -> torch.nn.Module:
     precision = request.recipe.precision
-    kept = QuantizedWeights.KEEP if precision is Precision.INT4 else QuantizedWeights.DEQUANTIZE
-    module = bake(request.model, kept)
+    module = bake(request.model, keep=runs_as_quantized if precision is Precision.INT4 else None)
     if precision is Precision.INT4:
         quantize_4bit(module, request.recipe)
     return HalfInside(module) if precision is Precision.FP16 else module
@@ -57,10 +57,6 @@ def _quantized(program: ExportedProgram, request: ConversionRequest, progress: P
         progress("quantizing the weights of linear layers")
         return quantize_dynamic(program, request)
     return program
-
-
-def _has_dynamic_activations(recipe: Recipe) -> bool:
-    return recipe.precision in (Precision.INT8_DYNAMIC, Precision.INT4)
 
 
 def _write(lowered: Any, destination: Path) -> None:

@@ -10,6 +10,7 @@ from torch.export import Dim, ExportedProgram
 from ashore.types.conversion import ConversionRequest
 from ashore.types.tensor import DynamicDim, Sample, TensorSpec
 from ashore_converters.executorch_failures import export_failed
+from ashore_converters.executorch_graph import rewrite_for_xnnpack
 
 
 def export(module: torch.nn.Module, request: ConversionRequest) -> ExportedProgram:
@@ -19,9 +20,10 @@ def export(module: torch.nn.Module, request: ConversionRequest) -> ExportedProgr
     )
     try:
         with torch.no_grad():
-            return torch.export.export(module, args, dynamic_shapes=_dynamic_shapes(request.inputs), strict=False)
+            program = torch.export.export(module, args, dynamic_shapes=_dynamic_shapes(request.inputs), strict=False)
     except Exception as error:  # torch.export documents no common class for what it raises
         raise export_failed(error, module) from error
+    return rewrite_for_xnnpack(program)
 
 
 def example_tensors(request: ConversionRequest) -> tuple[torch.Tensor, ...]:

@@ -10,10 +10,11 @@ from types import FrameType
 
 import torch
 
+import ashore
 from ashore.errors import ConversionError, ExportFailed, LoweringFailed, UnsupportedModel
 from ashore_converters.bake import user_path
 
-_LIBRARIES = {Path(torch.__file__).parent, Path(__file__).parent}
+_LIBRARIES = {Path(torch.__file__).parent, Path(__file__).parent, Path(ashore.__file__).parent}
 _DATA_DEPENDENT = ("DataDependent", "data-dependent", "Could not guard", "GuardOnDataDependent")
 
 
@@ -70,11 +71,24 @@ def node_place(node: torch.fx.Node) -> Place:
 
 
 def node_path(node: torch.fx.Node) -> str:
-    """Module path in the user's model, '' for code of the outermost forward."""
-    stack = node.meta.get("nn_module_stack") or {}
-    path = next(reversed(stack.values()))[0] if stack else ""
-    path = re.sub(r"^L\['self'\]\.?", "", path)
-    return "" if path == "model" else user_path(path)
+    """Path of the innermost module in the user's model, '' for code of the outermost forward."""
+    return (node_paths(node) or [""])[-1]
+
+
+def node_paths(node: torch.fx.Node) -> list[str]:
+    """Paths of all modules around a graph node in the user's model, outermost first."""
+    stack = (node.meta.get("nn_module_stack") or {}).values()
+    paths = [re.sub(r"^L\['self'\]\.?", "", path) for path, _ in stack]
+    return [user_path(path) for path in paths if path not in ("", "model")] or _weight_owner(node)
+
+
+def _weight_owner(node: torch.fx.Node) -> list[str]:
+    """Programs captured before come without a record of their modules; their weights still carry module names."""
+    weight = node.args[1] if node.op == "call_function" and len(node.args) > 1 else None
+    if not isinstance(weight, torch.fx.Node) or weight.op != "get_attr":
+        return []
+    owner = user_path(str(weight.target).rpartition(".")[0])
+    return [owner] if owner else []
 
 
 def _place(error: BaseException, module: torch.nn.Module) -> Place:
@@ -98,7 +112,7 @@ def _frames(error: BaseException) -> Iterator[tuple[FrameType, int]]:
 
 def _is_library(filename: str) -> bool:
     path = Path(filename)
-    return filename.startswith("<") or any(root in path.parents for root in _LIBRARIES) or "ashore" in path.parts
+    return filename.startswith("<") or any(root in path.parents for root in _LIBRARIES)
 
 
 def _stack_source(stack_trace: str) -> str:

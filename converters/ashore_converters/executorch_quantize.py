@@ -13,9 +13,9 @@ from ashore.interfaces import Progress
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
 from ashore.types.recipe import Recipe
-from ashore_converters.bake import user_path
 from ashore_converters.executorch_export import export, sample_tensors
-from ashore_converters.executorch_failures import node_path
+from ashore_converters.executorch_failures import node_paths
+from ashore_converters.executorch_layers import enclosing, linear_weights, precision_at
 from ashore_converters.executorch_observers import SampleRangeObserver, dynamic_specs, static_specs
 from ashore_converters.executorch_quantizer import GraphQuantizer, LinearQuantizer
 
@@ -36,30 +36,36 @@ def quantize_dynamic(program: ExportedProgram, request: ConversionRequest) -> Ex
     """int8 weights in linear layers, whose inputs are quantized at run time."""
     graph = program.module(check_guards=False)
     prepared = prepare_pt2e(graph, LinearQuantizer(dynamic_specs(), wanted_by(request.recipe)))
+    with torch.no_grad():
+        prepared(*sample_tensors(request.example, request.inputs))  # weights are observed as they are used
     return export(convert_pt2e(prepared), request)
 
 
 def quantize_4bit(module: torch.nn.Module, recipe: Recipe) -> None:
     """In place: 4-bit weights in groups along the input of linear layers, whose inputs are int8 at run time."""
+    for weight in list(linear_weights(module)):
+        plain = type(weight.tensor.data) is torch.Tensor
+        asked = precision_at(recipe, enclosing(weight.path)) is Precision.INT4
+        if plain and asked and weight.divides_into(recipe.group_size):
+            quantized = _quantized_4bit(weight.tensor, recipe.group_size)
+            setattr(weight.owner, weight.name, torch.nn.Parameter(quantized, requires_grad=False))
+
+
+def _quantized_4bit(weight: torch.Tensor, group_size: int) -> torch.Tensor:
     from torchao.quantization import Int8DynamicActivationIntxWeightConfig, PerGroup, quantize_
 
-    def wanted(layer: torch.nn.Module, path: str) -> bool:
-        return is_4bit_linear(layer, recipe.group_size) and recipe.precision_of(user_path(path)) is Precision.INT4
-
-    granularity = PerGroup(recipe.group_size)
-    config = Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int4, weight_granularity=granularity)
-    quantize_(module, config, wanted)
-
-
-def is_4bit_linear(layer: torch.nn.Module, group_size: int) -> bool:
-    """A linear layer with plain weights whose inputs divide into groups of ``group_size``."""
-    plain = isinstance(layer, torch.nn.Linear) and type(layer.weight.data) is torch.Tensor
-    return plain and layer.weight.shape[1] % group_size == 0
+    int4: torch.dtype = torch.int4  # type: ignore[attr-defined]  # absent from torch's stubs
+    granularity = PerGroup(group_size)
+    config = Int8DynamicActivationIntxWeightConfig(weight_dtype=int4, weight_granularity=granularity)
+    layer = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    layer.weight = torch.nn.Parameter(weight.detach(), requires_grad=False)
+    quantize_(layer, config)
+    return layer.weight.data
 
 
 def wanted_by(recipe: Recipe) -> Callable[[Node], bool]:
     """Whether the recipe lets the module a node comes from be quantized."""
-    return lambda node: recipe.precision_of(node_path(node)) is not Precision.FP32
+    return lambda node: precision_at(recipe, node_paths(node)) is not Precision.FP32
 
 
 def mark_output_ranges(prepared: torch.fx.GraphModule) -> None:

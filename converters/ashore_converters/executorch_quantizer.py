@@ -9,7 +9,7 @@ they stand between quantized layers; everything else stays float inside the same
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -85,17 +85,16 @@ class GraphQuantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
         """Nothing to add: what cannot be lowered is left float by construction."""
 
     def _annotate_layer(self, layer: Node) -> None:
-        inputs: dict[Node, QuantizationSpecBase | None] = {layer.args[0]: self.specs.activation}
         weight = self.specs.transposed_weight if layer.target in _TRANSPOSED else self.specs.weight
-        inputs[layer.args[1]] = weight
+        inputs = {argument(layer, 0): self.specs.activation, argument(layer, 1): weight}
         _annotate(layer, inputs, fused_end(layer), self.specs.activation)
 
     def _annotate_inner(self, node: Node) -> None:
         if node.target in _MOVES:
-            shared = SharedQuantizationSpec((node.args[0], node))
-            _annotate(node, {node.args[0]: self.specs.activation}, node, shared)
+            shared = SharedQuantizationSpec((argument(node, 0), node))
+            _annotate(node, {argument(node, 0): self.specs.activation}, node, shared)
         elif node.target is _aten.cat.default:
-            first, *others = node.args[0]
+            first, *others = node.all_input_nodes
             shared = SharedQuantizationSpec((first, node))
             _annotate(node, {first: self.specs.activation, **dict.fromkeys(others, shared)}, node, shared)
         else:
@@ -134,7 +133,8 @@ class LinearQuantizer(Quantizer):  # type: ignore[misc]  # torchao ships no type
     def annotate(self, model: GraphModule) -> GraphModule:
         for node in layers(model.graph):
             if is_linear(node) and self.wanted(node):
-                _annotate(node, {node.args[0]: self.specs.activation, node.args[1]: self.specs.weight}, node, None)
+                inputs = {argument(node, 0): self.specs.activation, argument(node, 1): self.specs.weight}
+                _annotate(node, inputs, node, None)
         return model
 
     def validate(self, model: GraphModule) -> None:
@@ -145,11 +145,17 @@ def is_layer(node: Node) -> bool:
     """A convolution or linear layer with constant float32 weights."""
     if node.op != "call_function" or node.target not in _LAYERS or not isinstance(node.args[1], Node):
         return False
-    return node.args[1].op == "get_attr" and _is_float32(node.args[0]) and not _is_grouped_transposed(node)
+    return argument(node, 1).op == "get_attr" and _is_float32(node.args[0]) and not _is_grouped_transposed(node)
 
 
 def layers(graph: torch.fx.Graph) -> Iterator[Node]:
     return (node for node in graph.nodes if is_layer(node))
+
+
+def argument(node: Node, index: int) -> Node:
+    value = node.args[index]
+    assert isinstance(value, Node)
+    return value
 
 
 def is_linear(node: Node) -> bool:
@@ -167,12 +173,12 @@ def fused_end(node: Node) -> Node:
 
 def _annotate(
     node: Node,
-    inputs: dict[Node, QuantizationSpecBase | None],
+    inputs: Mapping[Node, QuantizationSpecBase | None],
     end: Node,
     output: QuantizationSpecBase | None,
 ) -> None:
     own_output = output if end is node else None
-    node.meta[_KEY] = QuantizationAnnotation(input_qspec_map=inputs, output_qspec=own_output, _annotated=True)
+    node.meta[_KEY] = QuantizationAnnotation(input_qspec_map=dict(inputs), output_qspec=own_output, _annotated=True)
     if end is not node:
         end.meta[_KEY] = QuantizationAnnotation(output_qspec=output, _annotated=True)
 
@@ -190,4 +196,4 @@ def _is_float32(node: object) -> bool:
 def _is_grouped_transposed(node: Node) -> bool:
     """XNNPACK has no int8 kernel for transposed convolutions in groups."""
     groups = node.args[6] if len(node.args) > 6 else 1
-    return node.target in _TRANSPOSED and groups != 1
+    return bool(node.target in _TRANSPOSED and groups != 1)

@@ -17,8 +17,16 @@ _HEADER = struct.Struct("<4s4sHIIIQ")
 _MAGIC = b"XH00"
 _GRAPH = b"XN"
 
-# In the order of the union XNodeUnion, where 0 means none.
-_NODES = ["none", "add", "fully_connected", "softmax", "sigmoid", "transpose", "clamp", "conv2d", "div", "resize_bilinear2d", "constant_pad", "avg_pool2d", "minimum", "depthwise_conv2d", "max_pool2d", "multiply", "subtract", "floor", "convert", "global_avg_pool2d", "reshape", "argmax_pool2d", "square_root", "ceiling", "hardswish", "leaky_relu", "maximum", "negate", "square", "elu", "abs", "prelu", "concatenate2", "concatenate3", "concatenate4", "slice", "scaled_dot_product_attention", "batch_matrix_multiply", "concatenate5", "conv_transpose2d", "reciprocal_square_root", "log", "gelu", "tanh", "exp", "sin", "copy", "cos"]
+_UNION = """
+none add fully_connected softmax sigmoid transpose clamp conv2d div resize_bilinear2d constant_pad avg_pool2d
+minimum depthwise_conv2d max_pool2d multiply subtract floor convert global_avg_pool2d reshape argmax_pool2d
+square_root ceiling hardswish leaky_relu maximum negate square elu abs prelu concatenate2 concatenate3
+concatenate4 slice scaled_dot_product_attention batch_matrix_multiply concatenate5 conv_transpose2d
+reciprocal_square_root log gelu tanh exp sin copy cos
+"""
+"""Node kinds in the order of the union XNodeUnion, where 0 means none."""
+
+_NODES = _UNION.split()
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from ashore.errors import UnsupportedModel  # noqa: E402
-from ashore_converters.bake import QuantizedWeights, bake, quantized_weights  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm  # noqa: E402
+
+from ashore.errors import UnsupportedModel  # noqa: E402
+from ashore_converters.bake import bake, quantized_weights  # noqa: E402
 
 
 class Wrapped(nn.Module):
@@ -103,9 +104,9 @@ def test_torchao_tensors_are_kept_when_asked_and_described_by_the_users_path():
     from torchao.quantization import Int8DynamicActivationIntxWeightConfig, PerGroup
 
     config = Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int4, weight_granularity=PerGroup(32))
-    kept = bake(torchao_model(config), QuantizedWeights.KEEP)
+    kept = bake(torchao_model(config), keep=lambda weight: weight.bits == 4)
     (weight,) = quantized_weights(kept)
-    assert (weight.module_path, weight.bits, weight.dynamic_activations) == ("0", 4, True)
+    assert (weight.module_path, weight.bits, weight.grouped, weight.dynamic_activations) == ("0", 4, True, True)
 
 
 # Building the packed layers warns that torch will drop them; users' checkpoints still hold them.

@@ -1,0 +1,55 @@
+"""Small changes to a captured graph that keep its meaning and let more of it run in one delegate."""
+
+from __future__ import annotations
+
+import torch
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+_aten = torch.ops.aten
+
+
+def rewrite_for_xnnpack(program: ExportedProgram) -> ExportedProgram:
+    """In place. Global averages keep their dimensions while they are taken; old tracing records are dropped."""
+    for node in list(program.graph.nodes):
+        node.meta.pop("from_node", None)  # grows with every pass and is deep-copied for every node
+        if _is_global_average(node):
+            _keep_dimensions(program, node)
+    program.graph_module.recompile()
+    return program
+
+
+def _is_global_average(node: Node) -> bool:
+    """XNNPACK averages over both picture axes at once, and only into a picture of one pixel."""
+    if node.op != "call_function" or node.target is not _aten.mean.dim or len(node.args) < 2:
+        return False
+    source = node.args[0]
+    rank = source.meta["val"].dim() if isinstance(source, Node) else 0
+    axes = node.args[1]
+    keeps = len(node.args) > 2 and bool(node.args[2])
+    if rank != 4 or keeps or not isinstance(axes, list | tuple):
+        return False
+    return {axis % 4 for axis in axes if isinstance(axis, int)} == {2, 3}
+
+
+def _keep_dimensions(program: ExportedProgram, node: Node) -> None:
+    source, axes = node.args[0], node.args[1]
+    with program.graph.inserting_before(node), _fake_mode(node):
+        kept = program.graph.call_function(_aten.mean.dim, (source, axes, True), dict(node.kwargs))
+        kept.meta = {**node.meta, "val": node.meta["val"].unsqueeze(-1).unsqueeze(-1)}
+        flat = program.graph.call_function(_aten.flatten.using_ints, (kept, 1))
+        flat.meta = dict(node.meta)
+    node.replace_all_uses_with(flat)
+    program.graph.erase_node(node)
+    _rename_outputs(program, node.name, flat.name)
+
+
+def _fake_mode(node: Node) -> torch._subclasses.FakeTensorMode:
+    mode: torch._subclasses.FakeTensorMode = node.meta["val"].fake_mode
+    return mode
+
+
+def _rename_outputs(program: ExportedProgram, old: str, new: str) -> None:
+    for spec in program.graph_signature.output_specs:
+        if spec.arg.name == old:
+            spec.arg.name = new

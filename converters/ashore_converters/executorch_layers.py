@@ -1,0 +1,73 @@
+"""The layers of a module that can be quantized, found without running or capturing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from ashore.types.precision import Precision
+from ashore.types.recipe import Recipe
+from ashore_converters.bake import user_path
+
+_CONVOLUTIONS = ("Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d")
+_aten = torch.ops.aten
+
+
+@dataclass(frozen=True)
+class LinearWeight:
+    """The weight [out, in] of a linear layer: the parameter ``name`` of ``owner``, at ``path`` in the user's model."""
+
+    owner: torch.nn.Module
+    name: str
+    path: str
+
+    @property
+    def tensor(self) -> torch.Tensor:
+        tensor: torch.Tensor = getattr(self.owner, self.name)
+        return tensor
+
+    def divides_into(self, group_size: int) -> bool:
+        return self.tensor.shape[-1] % group_size == 0
+
+
+def linear_weights(module: torch.nn.Module) -> Iterator[LinearWeight]:
+    """Of ``torch.nn.Linear`` modules, and of the linear operators of captured programs."""
+    for path, layer in module.named_modules():
+        if isinstance(layer, torch.nn.Linear):
+            yield LinearWeight(layer, "weight", user_path(path))
+        elif isinstance(layer, torch.fx.GraphModule):
+            yield from _linear_operators(layer, path)
+
+
+def count_convolutions(module: torch.nn.Module) -> int:
+    modules = sum(type(layer).__name__ in _CONVOLUTIONS for layer in module.modules())
+    graphs = [layer for layer in module.modules() if isinstance(layer, torch.fx.GraphModule)]
+    return modules + sum("conv" in str(node.target) for graph in graphs for node in graph.graph.nodes)
+
+
+def recurrent_paths(module: torch.nn.Module) -> list[str]:
+    return [user_path(path) for path, layer in module.named_modules() if isinstance(layer, torch.nn.RNNBase)]
+
+
+def precision_at(recipe: Recipe, module_paths: list[str]) -> Precision:
+    """What the recipe asks for code inside of all these modules: its first rule that names one of them."""
+    for rule in recipe.layers:
+        if any(rule.matches(path) for path in module_paths):
+            return rule.precision
+    return recipe.precision
+
+
+def enclosing(path: str) -> list[str]:
+    """``a.b.c`` -> ``a``, ``a.b``, ``a.b.c``."""
+    parts = path.split(".")
+    return [".".join(parts[: end + 1]) for end in range(len(parts))]
+
+
+def _linear_operators(graph: torch.fx.GraphModule, path: str) -> Iterator[LinearWeight]:
+    for node in graph.graph.nodes:
+        weight = node.args[1] if node.target is _aten.linear.default else None
+        if isinstance(weight, torch.fx.Node) and weight.op == "get_attr":
+            owner, _, name = str(weight.target).rpartition(".")
+            yield LinearWeight(graph.get_submodule(owner), name, user_path(f"{path}.{owner}"))
