@@ -49,15 +49,10 @@ class LiteRTConverter:
         return cautions(request)
 
     def convert(self, request: ConversionRequest, destination: Path, progress: Progress) -> Conversion:
-        from ashore_converters.litert_graph import export, lower
-
         versions, warnings = _versions(), self.check(request)
         with quiet():  # copying torch's own tree specs makes torch warn of itself
             baked = replace(request, model=bake(request.model))
-        progress("exporting the graph")
-        program = export(baked)
-        progress("lowering to LiteRT")
-        model = lower(program, baked)
+        model = _float_file(baked, progress)
         quantized = _quantized(model, baked, progress)
         destination.write_bytes(quantized.model)
         progress("trying the file")
@@ -75,6 +70,21 @@ class LiteRTConverter:
         )
 
 
+def _float_file(request: ConversionRequest, progress: Progress) -> bytes:
+    from ashore_converters.litert_dynamic import at_other_size, join
+    from ashore_converters.litert_graph import export, lower
+
+    progress("exporting the graph")
+    program = export(request)
+    progress("lowering to LiteRT")
+    model = lower(program, request)
+    if not any(spec.dynamic for spec in request.inputs):
+        return model
+    progress("lowering at another size")
+    resized = at_other_size(request)
+    return join(model, lower(export(resized), resized), request, resized)
+
+
 def _quantized(model: bytes, request: ConversionRequest, progress: Progress) -> StaticFile:
     from ashore_converters.litert_quantize import quantize
     from ashore_converters.litert_static import quantize_static
@@ -82,11 +92,10 @@ def _quantized(model: bytes, request: ConversionRequest, progress: Progress) -> 
     recipe = request.recipe
     if recipe.precision is Precision.FP32 and not recipe.layers:
         return StaticFile(model, recipe, ())
-    graph = read_graph(model, "the float file")
     if recipe.precision is Precision.INT8:
-        return quantize_static(model, graph, request, progress)
+        return quantize_static(model, request, progress)
     progress("quantizing")
-    return StaticFile(quantize(model, graph, recipe, None), recipe, ())
+    return StaticFile(quantize(model, read_graph(model, "the float file"), recipe, None), recipe, ())
 
 
 def _tried(path: Path, request: ConversionRequest) -> Delegation:

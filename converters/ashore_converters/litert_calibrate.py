@@ -40,7 +40,8 @@ def _per_sample(model: bytes, graph: FileGraph, samples: Iterable[Sample]) -> It
 
 
 def _extremes(values: Array) -> dict[str, Any]:
-    return {"min": np.min(values), "max": np.max(values)}
+    """Kept in the tensor's rank, which the quantizer expects where a constant shares the range."""
+    return {"min": np.min(values, keepdims=True), "max": np.max(values, keepdims=True)}
 
 
 def open_interpreter(model: bytes, *, keep_all_tensors: bool = False) -> Any:
@@ -58,10 +59,11 @@ def file_inputs(sample: Sample, graph: FileGraph) -> dict[str, Array]:
     return {name: sample[name].astype(graph.tensors[index].dtype) for name, index in graph.inputs}
 
 
-def _merge(observed: Iterable[Mapping[str, Any]], true_range: bool) -> dict[str, Any]:
-    minima, maxima = zip(*((float(seen["min"]), float(seen["max"])) for seen in observed), strict=True)
+def _merge(observed: list[Mapping[str, Any]], true_range: bool) -> dict[str, Any]:
+    minima, maxima = [seen["min"].item() for seen in observed], [seen["max"].item() for seen in observed]
     low, high = range_from_samples(minima, maxima, true_range=true_range)
-    return {"min": np.array([low], np.float32), "max": np.array([high], np.float32)}
+    shape = observed[0]["min"].shape
+    return {"min": np.full(shape, low, np.float32), "max": np.full(shape, high, np.float32)}
 
 
 def _output_tensors(graph: FileGraph) -> set[str]:

@@ -6,12 +6,10 @@ which stage failed, and leaves no place to edit the exported graph.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ashore.errors import ExportFailed
 from ashore.types.conversion import ConversionRequest
-from ashore.types.tensor import DynamicDim, TensorSpec
 from ashore_converters.bake import user_path
 from ashore_converters.litert_failures import first_line, lowering_failure
 from ashore_converters.litert_layers import ROOT
@@ -26,7 +24,7 @@ _WRAPPER = "prepared"
 
 
 def export(request: ConversionRequest) -> torch.export.ExportedProgram:
-    """Capture the model's graph, its outputs named.
+    """Capture the model's graph at the example's sizes, its outputs named.
 
     Raises:
         ExportFailed: torch.export could not capture it.
@@ -37,7 +35,7 @@ def export(request: ConversionRequest) -> torch.export.ExportedProgram:
     named = _with_named_outputs(request.model, [spec.name for spec in request.outputs])
     try:
         with quiet(), torch.no_grad():
-            return torch.export.export(named, example, dynamic_shapes=_dynamic_shapes(request.inputs), strict=False)
+            return torch.export.export(named, example, strict=False)
     except Exception as error:
         raise ExportFailed(
             f"torch.export could not capture the model: {first_line(error)}",
@@ -100,18 +98,6 @@ def _signature(request: ConversionRequest) -> Any:
             return [spec.name for spec in request.inputs]
 
     return NamedInputs(SIGNATURE, request.model, (), {})
-
-
-def _dynamic_shapes(inputs: Iterable[TensorSpec]) -> dict[str, Any] | None:
-    import torch
-
-    dims: dict[str, Any] = {}
-
-    def shared(dim: DynamicDim) -> Any:
-        return dims.setdefault(dim.name, torch.export.Dim(dim.name, min=dim.minimum, max=dim.maximum))
-
-    shapes = tuple({axis: shared(dim) for axis, dim in spec.dynamic.items()} for spec in inputs)
-    return {"inputs": shapes} if dims else None
 
 
 def _name_by_module(program: torch.export.ExportedProgram) -> None:

@@ -22,7 +22,8 @@ from ashore.types.precision import Precision
 from ashore.types.recipe import LayerRule, Recipe
 from ashore.types.tensor import Array, Sample
 from ashore_converters.litert_calibrate import Ranges, file_inputs, observe, open_interpreter
-from ashore_converters.litert_file import FileGraph, FileOp
+from ashore_converters.litert_edit import with_copied_outputs
+from ashore_converters.litert_file import FileGraph, FileOp, read_graph
 from ashore_converters.litert_layers import ROOT, WEIGHTED, modules_of
 from ashore_converters.litert_quantize import quantize
 from ashore_converters.litert_quiet import quiet
@@ -45,8 +46,10 @@ class StaticFile:
     warnings: tuple[str, ...]
 
 
-def quantize_static(model: bytes, graph: FileGraph, request: ConversionRequest, progress: Progress) -> StaticFile:
+def quantize_static(model: bytes, request: ConversionRequest, progress: Progress) -> StaticFile:
     """``model``: the float file. Raises LoweringFailed where the quantizer refuses."""
+    model = with_copied_outputs(model)
+    graph = read_graph(model, "the float file")
     progress("observing ranges")
     ranges = observe(model, graph, request.calibration)
     recipe = request.recipe if request.recipe.int8_io else _with_float_scores(request.recipe, graph)

@@ -1,0 +1,111 @@
+"""Change a LiteRT file in memory through the schema's object classes."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ashore.types.tensor import Array
+
+
+@dataclass(frozen=True)
+class EditableFile:
+    """``graph`` is the subgraph that runs."""
+
+    model: Any
+    graph: Any
+
+    def op_name(self, op: Any) -> str:
+        from ai_edge_litert import schema_py_generated as schema
+
+        code = self.model.operatorCodes[op.opcodeIndex].builtinCode
+        return next((name for name, value in vars(schema.BuiltinOperator).items() if value == code), "UNKNOWN")
+
+    def constant(self, tensor: int) -> Array | None:
+        """The bytes of a constant tensor; None where it is computed."""
+        data = self.model.buffers[self.graph.tensors[tensor].buffer].data
+        return None if data is None or len(data) == 0 else np.asarray(data, np.uint8)
+
+    def add_shape(self, sizes: Array, like: int) -> int:
+        """A new int32 constant, named after the tensor ``like``; returns its index."""
+        buffer = copy.copy(self.model.buffers[0])
+        buffer.data = np.frombuffer(sizes.astype(np.int32).tobytes(), np.uint8)
+        self.model.buffers.append(buffer)
+        index = self.add_tensor(like)
+        tensor = self.graph.tensors[index]
+        tensor.buffer, tensor.type = len(self.model.buffers) - 1, _int32()
+        tensor.shape, tensor.shapeSignature = np.array([len(sizes)], np.int32), None
+        return index
+
+    def add_tensor(self, like: int) -> int:
+        """A copy of tensor ``like`` under a name of its own; returns its index."""
+        tensor = copy.copy(self.graph.tensors[like])
+        tensor.name = b"%s;%d" % (tensor.name.removesuffix(b";"), len(self.graph.tensors))
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1
+
+    def packed(self) -> bytes:
+        import flatbuffers
+
+        builder = flatbuffers.Builder(1024)
+        builder.Finish(self.model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+
+def open_file(content: bytes) -> EditableFile:
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    return EditableFile(model, model.subgraphs[0])
+
+
+def with_copied_outputs(content: bytes) -> bytes:
+    """Give every output that operators go on to use a tensor of its own, made by a RESHAPE that changes nothing.
+
+    The quantizer, asked for float outputs, otherwise hands the float tensor to those operators too, and the file
+    does not load.
+    """
+    file = open_file(content)
+    used = {int(index) for op in file.graph.operators for index in op.inputs}
+    shared = [int(index) for index in dict.fromkeys(file.graph.outputs) if int(index) in used]
+    if not shared:
+        return content
+    copies = {index: _copy_by_reshape(file, index) for index in shared}
+    file.graph.outputs = np.array([copies.get(int(i), int(i)) for i in file.graph.outputs], np.int32)
+    for signature in file.model.signatureDefs or ():
+        for entry in signature.outputs:
+            entry.tensorIndex = copies.get(entry.tensorIndex, entry.tensorIndex)
+    return file.packed()
+
+
+def _copy_by_reshape(file: EditableFile, index: int) -> int:
+    from ai_edge_litert import schema_py_generated as schema
+
+    tensor = file.graph.tensors[index]
+    sizes = np.array(tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature, np.int32)
+    copied, op = file.add_tensor(index), schema.OperatorT()
+    op.opcodeIndex = _reshape_code(file)
+    op.inputs = np.array([index, file.add_shape(sizes, index)], np.int32)
+    op.outputs = np.array([copied], np.int32)
+    op.builtinOptionsType, op.builtinOptions = schema.BuiltinOptions.ReshapeOptions, schema.ReshapeOptionsT()
+    file.graph.operators.append(op)
+    return copied
+
+
+def _reshape_code(file: EditableFile) -> int:
+    from ai_edge_litert import schema_py_generated as schema
+
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RESHAPE
+    code.version = 1
+    file.model.operatorCodes.append(code)
+    return len(file.model.operatorCodes) - 1
+
+
+def _int32() -> int:
+    from ai_edge_litert import schema_py_generated as schema
+
+    return int(schema.TensorType.INT32)
