@@ -19,7 +19,8 @@ from enum import IntEnum
 _HEADER = struct.Struct("<IB")
 _COUNT = struct.Struct("<H")
 _SLOT = struct.Struct("<QB")
-_READ_BYTES = 1 << 16
+_READ_BYTES = 1 << 12
+"""All but descriptions of models of many tensors fit; a larger buffer costs more to make than to fill."""
 _ALIGNMENT_BYTES = 64
 """A cache line, and as much as any kernel asks of an input's address."""
 MAX_BODY_BYTES = 1 << 24
@@ -40,6 +41,9 @@ class Kind(IntEnum):
     """Answer: u64 nanoseconds in the engine, then the layout of the outputs."""
     FAILED = 5
     """Answer: JSON {error, message}; the child goes on."""
+
+
+_KINDS = {int(kind): kind for kind in Kind}
 
 
 class ProtocolError(Exception):
@@ -98,13 +102,13 @@ class Channel:
         if len(self._buffer) < _HEADER.size:
             return None
         length, kind = _HEADER.unpack_from(self._buffer)
-        if length > MAX_BODY_BYTES or kind not in Kind._value2member_map_:
+        if length > MAX_BODY_BYTES or kind not in _KINDS:
             raise ProtocolError(f"not a frame: {self._buffer[:80]!r}")
         end = _HEADER.size + length
         if len(self._buffer) < end:
             return None
         body, self._buffer = self._buffer[_HEADER.size : end], self._buffer[end:]
-        return Kind(kind), body
+        return _KINDS[kind], body
 
 
 def lay_out(shapes: Iterable[Sequence[int]], item_bytes: Iterable[int]) -> tuple[tuple[Slot, ...], int]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from ashore.errors import (
@@ -31,6 +34,7 @@ from ashore.types.recipe import Recipe
 from ashore.types.target import TargetKind
 from ashore.types.tensor import DynamicDim, TensorSpec
 from ashore_runtimes.host import HostRuntime
+from ashore_runtimes.session import HostSession
 
 SUFFIXES = {"executorch": ".pte", "litert": ".tflite"}
 BACKENDS = tuple(SUFFIXES)
@@ -305,6 +309,22 @@ def test_threads_share_a_session_in_turns(affine: Session) -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_engine_gets_the_threads_that_were_asked_for(open_file: Open, backend: str) -> None:
+    for threads in (1, 3):
+        session = open_file("affine", backend, affine_manifest(backend), threads=threads)
+        session.run(affine_inputs())
+        assert isinstance(session, HostSession)
+        assert psutil.Process(session.pid).num_threads() == threads
+
+
+def test_litert_runs_without_torch(affine: Session) -> None:
+    assert isinstance(affine, HostSession)
+    libraries = [Path(mapped.path).name for mapped in psutil.Process(affine.pid).memory_maps()]
+    assert any("litert" in name for name in libraries)
+    assert not any("libtorch" in name for name in libraries)
+
+
 def test_two_sessions_live_side_by_side(open_file: Open) -> None:
     first, second = open_file("affine", "litert", threads=2), open_file("turn", "litert")
     assert first.run(affine_inputs())["output_1"][0] == 1
@@ -322,6 +342,18 @@ def test_the_host_describes_itself() -> None:
     assert 1 <= info.cores <= (os.cpu_count() or 1)
     assert info.memory_bytes > 2**28
     assert info.backends == BACKENDS
+
+
+def test_looking_at_the_host_imports_no_engine() -> None:
+    program = """
+import sys
+from ashore_runtimes.host import HostRuntime
+from ashore_runtimes.session import HostSession
+HostRuntime().targets()[0].describe()
+print(*{"torch", "executorch", "ai_edge_litert"} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
 
 
 def _hide(monkeypatch: pytest.MonkeyPatch, *hidden: str) -> None:
