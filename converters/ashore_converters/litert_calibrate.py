@@ -16,15 +16,45 @@ from ashore_converters.ranges import range_from_samples
 Ranges = Mapping[str, Mapping[str, Any]]
 """Tensor name -> ``min`` and ``max``, as the quantizer takes them."""
 
+_HUGE = 1e6
+_OUTPUT_MARGIN = 1.25
 _SAME_VALUES = {"RESHAPE", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS"}
 """Operators whose output has the input's values and, in the quantizer, its range."""
 
 
-def observe(model: bytes, graph: FileGraph, samples: Iterable[Sample]) -> Ranges:
-    """Ranges of every tensor, each sample observed by itself; ``ranges`` says how they are joined."""
-    per_sample = list(_per_sample(model, graph, samples))
-    exact = _output_tensors(graph)
-    return {name: _merge([ranges[name] for ranges in per_sample], name in exact) for name in per_sample[0]}
+class Observed:
+    """The extremes of every float tensor of a file, sample by sample."""
+
+    def __init__(self, model: bytes, graph: FileGraph, samples: Iterable[Sample]) -> None:
+        self._samples = list(_per_sample(model, graph, samples))
+        self._inputs, self._outputs = _edge_tensors(graph)
+
+    def ranges(self, caution: float) -> Ranges:
+        """A range for every tensor.
+
+        Args:
+            caution: 0 for the mean of the samples' extremes (``ranges`` says why), 1 for all that was seen; between
+                them, between. What enters the model always keeps all that was seen, and what leaves it a little
+                more, as the most confident answer is hardly among the samples.
+        """
+        return {name: self._range(name, caution) for name in self._samples[0]}
+
+    def unquantizable(self) -> frozenset[str]:
+        """Tensors whose values no scale can hold, such as masks of minus infinity."""
+        return frozenset(
+            name for name, seen in self.ranges(1.0).items() if not np.all(np.abs([*seen["min"], *seen["max"]]) < _HUGE)
+        )
+
+    def _range(self, name: str, caution: float) -> dict[str, Any]:
+        seen = [sample[name] for sample in self._samples]
+        minima, maxima = [one["min"].item() for one in seen], [one["max"].item() for one in seen]
+        mean, true = range_from_samples(minima, maxima), range_from_samples(minima, maxima, true_range=True)
+        if name in self._inputs | self._outputs:
+            caution = 1.0
+        margin = _OUTPUT_MARGIN if name in self._outputs else 1.0
+        low, high = (margin * (m + caution * (t - m)) for m, t in zip(mean, true, strict=True))
+        shape = seen[0]["min"].shape
+        return {"min": np.full(shape, low, np.float32), "max": np.full(shape, high, np.float32)}
 
 
 def _per_sample(model: bytes, graph: FileGraph, samples: Iterable[Sample]) -> Iterator[Ranges]:
@@ -59,21 +89,17 @@ def file_inputs(sample: Sample, graph: FileGraph) -> dict[str, Array]:
     return {name: sample[name].astype(graph.tensors[index].dtype) for name, index in graph.inputs}
 
 
-def _merge(observed: list[Mapping[str, Any]], true_range: bool) -> dict[str, Any]:
-    minima, maxima = [seen["min"].item() for seen in observed], [seen["max"].item() for seen in observed]
-    low, high = range_from_samples(minima, maxima, true_range=true_range)
-    shape = observed[0]["min"].shape
-    return {"min": np.full(shape, low, np.float32), "max": np.full(shape, high, np.float32)}
+def _edge_tensors(graph: FileGraph) -> tuple[frozenset[str], frozenset[str]]:
+    """Names of the input and of the output tensors, each with those that hold the same values beside them."""
+    inputs, outputs = {index for _, index in graph.inputs}, {index for _, index in graph.outputs}
+    for op in graph.ops:
+        if op.name in _SAME_VALUES and op.inputs[0] in inputs:
+            inputs.update(op.outputs)
+    for op in reversed(graph.ops):
+        if op.name in _SAME_VALUES and op.outputs[0] in outputs:
+            outputs.add(op.inputs[0])
+    return _names(inputs, graph), _names(outputs, graph)
 
 
-def _output_tensors(graph: FileGraph) -> set[str]:
-    """Names of the output tensors and of those that hold the same values on the way to them."""
-    makers = {index: op for op in graph.ops for index in op.outputs}
-    found, wanted = set[int](), [index for _, index in graph.outputs]
-    while wanted:
-        index = wanted.pop()
-        found.add(index)
-        maker = makers.get(index)
-        if maker is not None and maker.name in _SAME_VALUES:
-            wanted.append(maker.inputs[0])
-    return {graph.tensors[index].name for index in found}
+def _names(indices: Iterable[int], graph: FileGraph) -> frozenset[str]:
+    return frozenset(graph.tensors[index].name for index in indices)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, Any
 
 from ashore.errors import LoweringFailed
@@ -22,11 +22,18 @@ GROUP_SIZES = (32, 64, 128, 256)
 """Weights that may share one scale in a fully connected layer's int4."""
 
 
-def quantize(model: bytes, graph: FileGraph, recipe: Recipe, ranges: Ranges | None) -> bytes:
+def quantize(
+    model: bytes,
+    graph: FileGraph,
+    recipe: Recipe,
+    ranges: Ranges | None = None,
+    kept_float: Set[str] = frozenset(),
+) -> bytes:
     """The file in the recipe's precisions.
 
     Args:
         ranges: activation ranges; needed where any operator becomes static int8.
+        kept_float: scopes of operators that stay in float whatever the recipe says.
 
     Raises:
         LoweringFailed: the quantizer refused.
@@ -37,7 +44,9 @@ def quantize(model: bytes, graph: FileGraph, recipe: Recipe, ranges: Ranges | No
         quantizer = Quantizer(bytearray(model))
         _set_everywhere(quantizer, recipe)
         for op in graph.ops:
-            _set_operator(quantizer, op, graph, recipe)
+            precision = asked_precision(modules_of(op, graph), recipe)
+            in_float = scope(op, graph) in kept_float and precision is Precision.INT8
+            _set_operator(quantizer, op, graph, recipe, Precision.FP32 if in_float else precision)
         try:
             result = quantizer.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
         except Exception as error:
@@ -58,9 +67,8 @@ def _set_everywhere(quantizer: Quantizer, recipe: Recipe) -> None:
             quantizer.update_quantization_recipe(".*", edge, algorithm_key=AlgorithmName.NO_QUANTIZE)
 
 
-def _set_operator(quantizer: Quantizer, op: FileOp, graph: FileGraph, recipe: Recipe) -> None:
+def _set_operator(quantizer: Quantizer, op: FileOp, graph: FileGraph, recipe: Recipe, precision: Precision) -> None:
     """Later settings win, and one that the quantizer does not know for an operator is passed over."""
-    precision = asked_precision(modules_of(op, graph), recipe)
     pattern = f"^{re.escape(scope(op, graph))}$"
     if precision != recipe.precision:
         _SETTERS[Precision.FP32](quantizer, pattern)

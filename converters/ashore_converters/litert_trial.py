@@ -34,10 +34,14 @@ class Node:
 
 @dataclass(frozen=True)
 class Trial:
-    """``problem`` is the interpreter's own words where the file does not run; then ``delegation`` is None."""
+    """``problem`` is the interpreter's own words where the file does not run; then ``delegation`` is None.
+
+    ``outside``: the operators that run outside of the delegate, by their place in the file.
+    """
 
     delegation: Delegation | None
     problem: str = ""
+    outside: frozenset[int] = frozenset()
 
 
 def try_file(path: Path) -> Trial:
@@ -53,10 +57,10 @@ def try_file(path: Path) -> Trial:
         return Trial(None, _how_it_ended(done))
     if "error" in answer:
         return Trial(None, answer["error"])
-    return Trial(delegation([Node(name, tuple(i), tuple(o)) for name, i, o in answer["ops"]]))
+    return judge([Node(name, tuple(i), tuple(o)) for name, i, o in answer["ops"]])
 
 
-def delegation(nodes: Iterable[Node]) -> Delegation:
+def judge(nodes: Iterable[Node]) -> Trial:
     """Which operators run inside delegate calls.
 
     The interpreter lists the original operators and, after them, the calls that replaced some. A call contains
@@ -65,9 +69,10 @@ def delegation(nodes: Iterable[Node]) -> Delegation:
     ops = [node for node in nodes if node.name != _DELEGATE]
     calls = [node for node in nodes if node.name == _DELEGATE]
     inside = {index for call in calls for index in _inside(call, ops)}
-    outside = Counter(op.name for index, op in enumerate(ops) if index not in inside)
-    undelegated = tuple(UndelegatedOp(name, count) for name, count in outside.most_common())
-    return Delegation(len(inside), len(ops), len(calls), undelegated)
+    outside = frozenset(range(len(ops))) - inside
+    counts = Counter(ops[index].name for index in outside)
+    undelegated = tuple(UndelegatedOp(name, count) for name, count in sorted(counts.items(), key=lambda c: (-c[1], c)))
+    return Trial(Delegation(len(inside), len(ops), len(calls), undelegated), outside=outside)
 
 
 def _inside(call: Node, ops: list[Node]) -> set[int]:
@@ -98,6 +103,8 @@ def _run(path: str) -> dict[str, object]:
         for detail in interpreter.get_input_details():
             interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
         interpreter.invoke()
+        for detail in interpreter.get_output_details():
+            interpreter.get_tensor(detail["index"])
     except (RuntimeError, ValueError) as error:
         return {"error": str(error).strip()}
     details = interpreter._get_ops_details()
