@@ -24,6 +24,7 @@ from ashore.types.tensor import TensorSpec
 from ashore_converters.bake import bake
 from ashore_converters.litert_checks import cautions
 from ashore_converters.litert_file import FileGraph, read_file, read_graph
+from ashore_converters.litert_layers import check_rules
 from ashore_converters.litert_quiet import quiet
 from ashore_converters.litert_static import StaticFile
 from ashore_converters.litert_trial import try_file
@@ -86,16 +87,22 @@ def _float_file(request: ConversionRequest, progress: Progress) -> bytes:
 
 
 def _quantized(model: bytes, request: ConversionRequest, progress: Progress) -> StaticFile:
+    from ashore_converters.litert_edit import with_float_edges
+    from ashore_converters.litert_pt2e import is_quantized
     from ashore_converters.litert_quantize import quantize
     from ashore_converters.litert_static import quantize_static
 
     recipe = request.recipe
+    if is_quantized(request.model):
+        return StaticFile(model if recipe.int8_io else with_float_edges(model), recipe, ())
     if recipe.precision is Precision.FP32 and not recipe.layers:
         return StaticFile(model, recipe, ())
+    graph = read_graph(model, "the float file")
+    check_rules(recipe.layers, graph)
     if recipe.precision is Precision.INT8:
         return quantize_static(model, request, progress)
     progress("quantizing")
-    return StaticFile(quantize(model, read_graph(model, "the float file"), recipe, None), recipe, ())
+    return StaticFile(quantize(model, graph, recipe), recipe, ())
 
 
 def _tried(path: Path, request: ConversionRequest) -> Delegation:

@@ -47,6 +47,15 @@ class EditableFile:
         self.graph.tensors.append(tensor)
         return len(self.graph.tensors) - 1
 
+    def add_op_code(self, name: str) -> int:
+        from ai_edge_litert import schema_py_generated as schema
+
+        code = schema.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, name)
+        code.version = 1
+        self.model.operatorCodes.append(code)
+        return len(self.model.operatorCodes) - 1
+
     def packed(self) -> bytes:
         import flatbuffers
 
@@ -81,28 +90,60 @@ def with_copied_outputs(content: bytes) -> bytes:
     return file.packed()
 
 
+def with_float_edges(content: bytes) -> bytes:
+    """Give quantized inputs and outputs a float side: QUANTIZE after the one, DEQUANTIZE before the other."""
+    file = open_file(content)
+    inputs = [index for index in dict.fromkeys(map(int, file.graph.inputs)) if _is_quantized(file, index)]
+    outputs = [index for index in dict.fromkeys(map(int, file.graph.outputs)) if _is_quantized(file, index)]
+    floats_in = {index: _add_float(file, index) for index in inputs}
+    floats_out = {index: _add_float(file, index) for index in outputs}
+    first = [_convert(file, "QUANTIZE", given, index) for index, given in floats_in.items()]
+    last = [_convert(file, "DEQUANTIZE", index, made) for index, made in floats_out.items()]
+    file.graph.operators = [*first, *file.graph.operators, *last]
+    file.graph.inputs = np.array([floats_in.get(int(i), int(i)) for i in file.graph.inputs], np.int32)
+    file.graph.outputs = np.array([floats_out.get(int(i), int(i)) for i in file.graph.outputs], np.int32)
+    for signature in file.model.signatureDefs or ():
+        for entries, floats in ((signature.inputs, floats_in), (signature.outputs, floats_out)):
+            for entry in entries:
+                entry.tensorIndex = floats.get(entry.tensorIndex, entry.tensorIndex)
+    return file.packed()
+
+
+def _is_quantized(file: EditableFile, index: int) -> bool:
+    from ai_edge_litert import schema_py_generated as schema
+
+    return bool(file.graph.tensors[index].type == schema.TensorType.INT8)
+
+
+def _add_float(file: EditableFile, like: int) -> int:
+    from ai_edge_litert import schema_py_generated as schema
+
+    index = file.add_tensor(like)
+    file.graph.tensors[index].type, file.graph.tensors[index].quantization = schema.TensorType.FLOAT32, None
+    return index
+
+
+def _convert(file: EditableFile, name: str, given: int, made: int) -> Any:
+    from ai_edge_litert import schema_py_generated as schema
+
+    op = schema.OperatorT()
+    op.opcodeIndex = file.add_op_code(name)
+    op.inputs, op.outputs = np.array([given], np.int32), np.array([made], np.int32)
+    return op
+
+
 def _copy_by_reshape(file: EditableFile, index: int) -> int:
     from ai_edge_litert import schema_py_generated as schema
 
     tensor = file.graph.tensors[index]
     sizes = np.array(tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature, np.int32)
     copied, op = file.add_tensor(index), schema.OperatorT()
-    op.opcodeIndex = _reshape_code(file)
+    op.opcodeIndex = file.add_op_code("RESHAPE")
     op.inputs = np.array([index, file.add_shape(sizes, index)], np.int32)
     op.outputs = np.array([copied], np.int32)
     op.builtinOptionsType, op.builtinOptions = schema.BuiltinOptions.ReshapeOptions, schema.ReshapeOptionsT()
     file.graph.operators.append(op)
     return copied
-
-
-def _reshape_code(file: EditableFile) -> int:
-    from ai_edge_litert import schema_py_generated as schema
-
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RESHAPE
-    code.version = 1
-    file.model.operatorCodes.append(code)
-    return len(file.model.operatorCodes) - 1
 
 
 def _int32() -> int:

@@ -53,12 +53,21 @@ def lower(program: torch.export.ExportedProgram, request: ConversionRequest) -> 
     with quiet():
         from litert_torch._convert import core, litert_converter
 
+        from ashore_converters.litert_passes import rewrite
+        from ashore_converters.litert_pt2e import leave_activations_to_litert, quant_config, unfold_weights
+
         _name_by_module(program)
+        rewrite(program)
+        told = quant_config(program)
+        leave_activations_to_litert(program)
+        unfold_weights(program)
         passed = program
         try:
             decomposed = _decompose(program)
             passed = core._run_convert_passes(decomposed)
-            exporter = litert_converter.exported_programs_to_flatbuffer([passed], [_signature(request)])
+            exporter = litert_converter.exported_programs_to_flatbuffer(
+                [passed], [_signature(request)], quant_config=told
+            )
             return bytes(exporter.to_bytes())
         except Exception as error:
             raise lowering_failure(error, passed) from error

@@ -43,15 +43,14 @@ def asked_precision(modules: Iterable[str], recipe: Recipe) -> Precision:
     return recipe.precision
 
 
-def check_rules(rules: Iterable[LayerRule], module_paths: Iterable[str]) -> None:
-    """Raises UsageError where a rule names no module of the model."""
-    paths = list(module_paths)
+def check_rules(rules: Iterable[LayerRule], graph: FileGraph) -> None:
+    """Raises UsageError where a rule names no operator of the file."""
+    paths = dict.fromkeys(name for op in graph.ops for path in modules_of(op, graph) for name in _with_parents(path))
     for rule in rules:
         if not any(rule.matches(path) for path in paths):
-            some = ", ".join(repr(path) for path in paths if path)[:200] or "only the model itself"
             raise UsageError(
-                f"layer rule {rule.pattern!r} ({rule.precision}) matches no module of the model",
-                f"patterns must match a whole module path; the model has {some}",
+                f"layer rule {rule.pattern!r} ({rule.precision}) matches no layer that is left in the LiteRT file",
+                f"a pattern must match a whole module path; the file has {', '.join(sorted(paths))[:300]}",
             )
 
 
