@@ -33,7 +33,7 @@ class LiteRTEngine:
         self._interpreter.allocate_tensors()
         inputs, outputs = self._edges()
         self._inputs = [int(detail["index"]) for detail in inputs.values()]
-        self._outputs = [int(detail["index"]) for detail in outputs.values()]
+        self._views = [self._interpreter.tensor(int(detail["index"])) for detail in outputs.values()]
         self.inputs = [_facts(name, detail) for name, detail in inputs.items()]
         self.outputs = [_facts(name, detail) for name, detail in outputs.items()]
         self._shapes = [tuple(facts["shape"]) for facts in self.inputs]
@@ -72,7 +72,7 @@ class LiteRTEngine:
         return time.perf_counter_ns() - begin_ns
 
     def results(self) -> list[NDArray[Any]]:
-        return [self._interpreter.tensor(index)() for index in self._outputs]
+        return [view() for view in self._views]
 
 
 def _indices(details: Iterable[_Detail] | _Details) -> set[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ class SharedTensors:
         self._shapes: list[tuple[int, ...]] | None = None
         self._layout = b""
         self._views: list[Array] = []
+        self._results: list[tuple[str, np.dtype[Any], Array]] = []
 
     def write(self, arrays: Sequence[Array]) -> bytes:
         """Copy ``arrays``, in the file's order, to where the child sees them; their layout."""
@@ -36,13 +38,14 @@ class SharedTensors:
             self._views = self._memory.arrays(slots, self.edge.dtypes)
             self._layout, self._shapes = pack_layout(slots), shapes
         for view, array in zip(self._views, arrays, strict=True):
-            np.copyto(view, array, casting="unsafe")  # the values were checked to fit
+            view[...] = array  # casts where it must; the values were checked to fit
         return self._layout
 
     def read(self, layout: bytes) -> Sample:
         """Copies of the arrays the child put at ``layout``, by name, in the order of the specs."""
         if layout != self._layout:
-            self._views = self._memory.arrays(unpack_layout(layout), self.edge.dtypes)
+            views = self._memory.arrays(unpack_layout(layout), self.edge.dtypes)
+            by_name = {spec.name: view for spec, view in zip(self.edge.in_file, views, strict=True)}
+            self._results = [(spec.name, np.dtype(spec.dtype), by_name[spec.name]) for spec in self.edge.specs]
             self._layout = layout
-        by_name = {s.name: v.astype(s.dtype) for s, v in zip(self.edge.in_file, self._views, strict=True)}
-        return {spec.name: by_name[spec.name] for spec in self.edge.specs}
+        return {name: view.astype(dtype) for name, dtype, view in self._results}
