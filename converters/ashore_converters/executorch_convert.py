@@ -19,7 +19,8 @@ from ashore_converters.executorch_check import runs_as_quantized
 from ashore_converters.executorch_export import export
 from ashore_converters.executorch_half import HalfInside
 from ashore_converters.executorch_lower import lower
-from ashore_converters.executorch_quantize import quantize_4bit, quantize_dynamic, quantize_static
+from ashore_converters.executorch_quantize import quantize_4bit, quantize_dynamic
+from ashore_converters.executorch_static import StaticProgram, quantize_static
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,10 @@ class Written:
 def write_program(request: ConversionRequest, destination: Path, progress: Progress) -> Written:
     progress("exporting with torch.export")
     module = _prepared_module(request)
-    program = _quantized(export(module, request), request, progress)
+    quantized = _quantized(export(module, request), request, progress)
     progress("lowering to XNNPACK")
-    lowered = lower(program)
-    _write(lowered, destination)
-    return Written(request.inputs, request.outputs, request.recipe)
+    _write(lower(quantized.program), destination)
+    return Written(request.inputs, request.outputs, quantized.recipe, quantized.warnings)
 
 
 def _prepared_module(request: ConversionRequest) -> torch.nn.Module:
@@ -50,13 +50,13 @@ def _prepared_module(request: ConversionRequest) -> torch.nn.Module:
     return HalfInside(module) if precision is Precision.FP16 else module
 
 
-def _quantized(program: ExportedProgram, request: ConversionRequest, progress: Progress) -> ExportedProgram:
+def _quantized(program: ExportedProgram, request: ConversionRequest, progress: Progress) -> StaticProgram:
     if request.recipe.precision is Precision.INT8:
         return quantize_static(program, request, progress)
     if request.recipe.precision is Precision.INT8_DYNAMIC:
         progress("quantizing the weights of linear layers")
-        return quantize_dynamic(program, request)
-    return program
+        program = quantize_dynamic(program, request)
+    return StaticProgram(program, request.recipe)
 
 
 def _write(lowered: Any, destination: Path) -> None:

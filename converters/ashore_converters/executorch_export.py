@@ -15,15 +15,24 @@ from ashore_converters.executorch_graph import rewrite_for_xnnpack
 
 def export(module: torch.nn.Module, request: ConversionRequest) -> ExportedProgram:
     """Raises ExportFailed with the user's own line and module path."""
-    args = tuple(
-        _traceable(tensor, spec) for tensor, spec in zip(example_tensors(request), request.inputs, strict=True)
-    )
+    axes = _dynamic_axes(request.inputs)
+    # The prepared module takes *tensors: one parameter that holds them all.
+    return rewrite_for_xnnpack(_export(module, request, (axes,) if axes else None))
+
+
+def export_again(graph: torch.fx.GraphModule, request: ConversionRequest) -> ExportedProgram:
+    """Capture the graph of a program anew, after it was quantized."""
+    return rewrite_for_xnnpack(_export(graph, request, _dynamic_axes(request.inputs)))
+
+
+def _export(module: torch.nn.Module, request: ConversionRequest, dynamic_shapes: Any) -> ExportedProgram:
+    pairs = zip(example_tensors(request), request.inputs, strict=True)
+    args = tuple(_traceable(tensor, spec) for tensor, spec in pairs)
     try:
         with torch.no_grad():
-            program = torch.export.export(module, args, dynamic_shapes=_dynamic_shapes(request.inputs), strict=False)
+            return torch.export.export(module, args, dynamic_shapes=dynamic_shapes, strict=False)
     except Exception as error:  # torch.export documents no common class for what it raises
         raise export_failed(error, module) from error
-    return rewrite_for_xnnpack(program)
 
 
 def example_tensors(request: ConversionRequest) -> tuple[torch.Tensor, ...]:
@@ -45,12 +54,11 @@ def _traceable(tensor: torch.Tensor, spec: TensorSpec) -> torch.Tensor:
     return tensor
 
 
-def _dynamic_shapes(inputs: tuple[TensorSpec, ...]) -> Any:
+def _dynamic_axes(inputs: tuple[TensorSpec, ...]) -> Any:
     if not any(spec.dynamic for spec in inputs):
         return None
     dims = {dim.name: _dim(dim) for spec in inputs for dim in spec.dynamic.values()}
-    axes = tuple({axis: dims[dim.name] for axis, dim in spec.dynamic.items()} for spec in inputs)
-    return (axes,)  # the prepared module takes *tensors, one parameter that holds them all
+    return tuple({axis: dims[dim.name] for axis, dim in spec.dynamic.items()} for spec in inputs)
 
 
 def _dim(dim: DynamicDim) -> Any:

@@ -22,6 +22,8 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
+from ashore.types.precision import Precision
+
 _KEY = "quantization_annotation"
 _aten = torch.ops.aten
 
@@ -59,35 +61,44 @@ class Specs:
     """How each kind of tensor is quantized."""
 
     activation: QuantizationSpec
+    dynamic_activation: QuantizationSpec
     weight: QuantizationSpec
     transposed_weight: QuantizationSpec
 
 
 @dataclass
 class GraphQuantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
-    """Static int8 for the layers that ``wanted`` names by their node, and for what stands between them."""
+    """int8 for the layers that ``precision_of`` wants so, and static int8 for what stands between static layers."""
 
     specs: Specs
-    wanted: Callable[[Node], bool]
+    precision_of: Callable[[Node], Precision]
     _quantized: set[Node] = field(default_factory=set)
 
     def annotate(self, model: GraphModule) -> GraphModule:
-        layers = [node for node in model.graph.nodes if is_layer(node) and self.wanted(node)]
-        self._quantized = {fused_end(node) for node in layers}
-        inner = self._between(model, set(layers))
-        for node in layers:
-            self._annotate_layer(node)
+        layers = [node for node in model.graph.nodes if is_layer(node)]
+        static = [node for node in layers if self.precision_of(node) is Precision.INT8]
+        self._quantized = {fused_end(node) for node in static}
+        inner = self._between(model, set(static))
+        for node in static:
+            self._annotate_static(node)
         for node in inner:
             self._annotate_inner(node)
+        for node in layers:
+            if is_linear(node) and self.precision_of(node) is Precision.INT8_DYNAMIC:
+                self._annotate_dynamic(node)
         return model
 
     def validate(self, model: GraphModule) -> None:
         """Nothing to add: what cannot be lowered is left float by construction."""
 
-    def _annotate_layer(self, layer: Node) -> None:
+    def _annotate_static(self, layer: Node) -> None:
         weight = self.specs.transposed_weight if layer.target in _TRANSPOSED else self.specs.weight
         inputs = {argument(layer, 0): self.specs.activation, argument(layer, 1): weight}
         _annotate(layer, inputs, fused_end(layer), self.specs.activation)
+
+    def _annotate_dynamic(self, layer: Node) -> None:
+        inputs = {argument(layer, 0): self.specs.dynamic_activation, argument(layer, 1): self.specs.weight}
+        _annotate(layer, inputs, layer, None)
 
     def _annotate_inner(self, node: Node) -> None:
         if node.target in _MOVES:
@@ -116,36 +127,31 @@ class GraphQuantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
 
     def _can_follow(self, node: Node) -> bool:
         known = _ARITHMETIC | _AVERAGES | _MOVES | {_aten.cat.default}
-        if node.op != "call_function" or node.target not in known or not self.wanted(node):
+        if node.op != "call_function" or node.target not in known or self.precision_of(node) is not Precision.INT8:
             return False
         if node.target in _ARITHMETIC and not _adds_two_tensors(node):
             return False
         return bool(node.all_input_nodes) and all(source in self._quantized for source in node.all_input_nodes)
 
 
-@dataclass
-class LinearQuantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
-    """Dynamic int8: linear layers measure their input's range at run time and give float results."""
-
-    specs: Specs
-    wanted: Callable[[Node], bool]
-
-    def annotate(self, model: GraphModule) -> GraphModule:
-        for node in layers(model.graph):
-            if is_linear(node) and self.wanted(node):
-                inputs = {argument(node, 0): self.specs.activation, argument(node, 1): self.specs.weight}
-                _annotate(node, inputs, node, None)
-        return model
-
-    def validate(self, model: GraphModule) -> None:
-        """Nothing to add: only what XNNPACK has dynamic kernels for is annotated."""
-
-
 def is_layer(node: Node) -> bool:
-    """A convolution or linear layer with constant float32 weights."""
-    if node.op != "call_function" or node.target not in _LAYERS or not isinstance(node.args[1], Node):
+    """A convolution or linear layer of float32 with constant weights."""
+    if node.op != "call_function" or node.target not in _LAYERS:
         return False
-    return argument(node, 1).op == "get_attr" and _is_float32(node.args[0]) and not _is_grouped_transposed(node)
+    constant = isinstance(node.args[1], Node) and _weight_node(node).op == "get_attr"
+    return constant and _is_float32(node) and not _is_grouped_transposed(node)
+
+
+def weight_of(layer: Node, graph: GraphModule) -> torch.Tensor:
+    """A layer's weights, in a graph with observers or without."""
+    owner, _, name = str(_weight_node(layer).target).rpartition(".")
+    weight: torch.Tensor = getattr(graph.get_submodule(owner), name)
+    return weight
+
+
+def _weight_node(layer: Node) -> Node:
+    node = argument(layer, 1)
+    return argument(node, 0) if node.op == "call_module" else node
 
 
 def layers(graph: torch.fx.Graph) -> Iterator[Node]:
