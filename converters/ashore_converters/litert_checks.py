@@ -67,7 +67,7 @@ def _refuse_half(request: ConversionRequest) -> None:
     import torch
 
     for name, weight in (*request.model.named_parameters(), *request.model.named_buffers()):
-        if weight.dtype in (torch.float16, torch.bfloat16, torch.float64):
+        if weight.dtype in (torch.float16, torch.bfloat16):
             raise UnsupportedModel(
                 f"the weights hold {str(weight.dtype).removeprefix('torch.')} numbers ({user_path(name)}), "
                 "in which LiteRT cannot compute",
@@ -107,7 +107,7 @@ def _unsuited(request: ConversionRequest) -> Iterator[str]:
             f"{request.recipe.precision}, which can be slower than fp32; --precision int8 suits convolutional nets"
         )
     if Precision.INT4 in asked and convolutions:
-        yield f"the weights of convolutions ({_some(convolutions)}) stay int8: LiteRT is fast in 4 bits on matrices only"
+        yield f"the weights of convolutions ({_some(convolutions)}) stay int8: LiteRT has 4 bits for matrices only"
 
 
 def _is_sequence_model(request: ConversionRequest) -> bool:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ashore.errors import ExportFailed
 from ashore.types.conversion import ConversionRequest
 from ashore_converters.bake import user_path
-from ashore_converters.litert_failures import first_line, lowering_failure
+from ashore_converters.litert_failures import export_failure, lowering_failure
 from ashore_converters.litert_layers import ROOT
 from ashore_converters.litert_quiet import quiet
 
@@ -37,11 +36,7 @@ def export(request: ConversionRequest) -> torch.export.ExportedProgram:
         with quiet(), torch.no_grad():
             return torch.export.export(named, example, strict=False)
     except Exception as error:
-        raise ExportFailed(
-            f"torch.export could not capture the model: {first_line(error)}",
-            "keep Python control flow and .item() on tensor values out of forward; "
-            "torch.export.export(model, example) alone shows the same failure with its place",
-        ) from error
+        raise export_failure(error, request.model) from error
 
 
 def lower(program: torch.export.ExportedProgram, request: ConversionRequest) -> bytes:

@@ -74,14 +74,32 @@ def quantize_static(model: bytes, request: ConversionRequest, progress: Progress
 
 
 def _kept_float(graph: FileGraph, observed: Observed, request: ConversionRequest) -> frozenset[str]:
-    huge = observed.unquantizable()
+    huge, indices = observed.unquantizable(), _computing_indices(graph)
     between = any(op.name == "BATCH_MATMUL" for op in graph.ops) or _is_recurrent(request.model)
     return frozenset(
         scope(op, graph)
         for op in graph.ops
         if (between and op.name not in WEIGHTED)
+        or op in indices
         or any(graph.tensors[index].name in huge for index in (*op.inputs, *op.outputs))
     )
+
+
+def _computing_indices(graph: FileGraph) -> list[FileOp]:
+    """Operators whose float results become integers, such as coordinates: a rounded one picks the wrong element."""
+    makers = {index: op for op in graph.ops for index in op.outputs}
+    found: list[FileOp] = []
+    wanted = [i for op in graph.ops if op.name == "CAST" and _makes_integers(op, graph) for i in op.inputs]
+    while wanted:
+        op = makers.get(wanted.pop())
+        if op is not None and op not in found and op.name not in WEIGHTED:
+            found.append(op)
+            wanted.extend(op.inputs)
+    return found
+
+
+def _makes_integers(op: FileOp, graph: FileGraph) -> bool:
+    return graph.tensors[op.outputs[0]].dtype.startswith("int")
 
 
 def _is_recurrent(model: torch.nn.Module) -> bool:
