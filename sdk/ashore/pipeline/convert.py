@@ -206,8 +206,15 @@ def _describe(plan: _Plan, prepared: PreparedSource, conversion: Conversion, fil
         preprocess=source.preprocess,
         labels=source.labels,
         calibration=CalibrationRecord(len(calibration), _samples_sha256(calibration)) if calibration else None,
-        warnings=(*prepared.warnings, *plan.cautions, *conversion.warnings),
+        warnings=(*prepared.warnings, *_floor_warning(plan, floor_db), *plan.cautions, *conversion.warnings),
     )
+
+
+def _floor_warning(plan: _Plan, floor_db: float) -> tuple[str, ...]:
+    precision = plan.request.recipe.precision
+    if floor_db == precision.default_floor_db:
+        return ()
+    return (f"judged by a floor of {floor_db:g} dB, asked for in place of {precision.default_floor_db:g} dB",)
 
 
 def _samples_sha256(samples: tuple[Sample, ...]) -> str:

@@ -26,7 +26,7 @@ def staging(output: Path) -> Iterator[Path]:
     Raises:
         UsageError: ``output`` cannot be made or written to, or the disk filled up during the work.
     """
-    made = [folder for folder in (output, *output.parents) if not folder.exists()]
+    made = [folder for folder in (output, *output.parents) if not os.path.lexists(folder)]
     stage = None
     try:
         stage = _make_stage(output)

@@ -12,6 +12,7 @@ import numpy as np
 from ashore.errors import AshoreError, ExportFailed, UnsupportedModel, UsageError
 from ashore.sources.example import check_descriptions, example_call
 from ashore.sources.exported import check_program
+from ashore.sources.layers import check_layer_rules
 from ashore.sources.provenance import describe_source
 from ashore.sources.samples import read_samples, similar_samples, to_array
 from ashore.types.conversion import ConversionRequest
@@ -44,8 +45,11 @@ class PreparedSource:
         """What a converter is asked to do.
 
         Raises:
-            UsageError: the recipe needs calibration samples, and there are none or they are wrong.
+            UsageError: the recipe needs calibration samples, and there are none or they are wrong; or one of its
+                rules names no layer.
         """
+        if self.record.kind == "module":  # a program may have forgotten its layers
+            check_layer_rules(recipe, self.model.model)
         calibration = self.calibration(recipe) if recipe.precision.needs_calibration else ()
         return ConversionRequest(self.model, self.inputs, self.outputs, self.example, calibration, recipe)
 
