@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a person at the terminal gets from a command."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """The one JSON document on stdout; fails where there is anything else."""
-        return json.loads(self.out)
-
-
-Command = Callable[..., Outcome]
+from commands import Command, Outcome
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import torch
 
 import ashore
 from ashore import Artifact, ArtifactError, ChecksumMismatch, ManifestInvalid, ModelSource, UsageError
-from conftest import Command
+from commands import Command
 
 pytestmark = pytest.mark.usefixtures("fakes")
 

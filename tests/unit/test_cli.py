@@ -16,7 +16,7 @@ import torch
 import ashore
 from ashore import ModelSource
 from ashore.cli import cli
-from conftest import Command
+from commands import Command
 
 COMMANDS = sorted(cli.commands)
 NET = "import torch\nmodel = (torch.nn.Sequential(torch.nn.Linear(4, 2)), {'input': torch.ones(1, 4)})\n"

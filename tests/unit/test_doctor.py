@@ -8,7 +8,7 @@ from importlib import metadata
 import pytest
 
 from ashore.pipeline.doctor import Finding, Health, examine
-from conftest import Command
+from commands import Command
 
 
 def found(name: str) -> Finding:
