@@ -88,13 +88,16 @@ def _float_file(request: ConversionRequest, progress: Progress) -> bytes:
 
 def _quantized(model: bytes, request: ConversionRequest, progress: Progress) -> StaticFile:
     from ashore_converters.litert_edit import with_float_edges
-    from ashore_converters.litert_pt2e import is_quantized
-    from ashore_converters.litert_quantize import quantize
+    from ashore_converters.litert_pt2e import Pt2e, quantization_of
+    from ashore_converters.litert_quantize import quantize, quantize_layers
     from ashore_converters.litert_static import quantize_static
 
     recipe = request.recipe
-    if is_quantized(request.model):
+    quantization = quantization_of(request.model)
+    if quantization is Pt2e.STATIC:
         return StaticFile(model if recipe.int8_io else with_float_edges(model), recipe, ())
+    if quantization is Pt2e.DYNAMIC:
+        return StaticFile(quantize_layers(model, read_graph(model, "the float file")), recipe, ())
     if recipe.precision is Precision.FP32 and not recipe.layers:
         return StaticFile(model, recipe, ())
     graph = read_graph(model, "the float file")

@@ -23,11 +23,11 @@ def cautions(request: ConversionRequest) -> tuple[str, ...]:
     Raises:
         UnsupportedModel: the recipe or the model asks for something LiteRT cannot do.
     """
-    from ashore_converters.litert_pt2e import is_quantized
+    from ashore_converters.litert_pt2e import quantization_of
 
     _refuse_recipe(request.recipe)
     _refuse_half(request)
-    if is_quantized(request.model):
+    if quantization_of(request.model):
         _refuse_requantizing(request.recipe)
         return ("the model is quantized by PT2E already; the file keeps that quantization",)
     return (*_already_quantized(request), *_unsuited(request))

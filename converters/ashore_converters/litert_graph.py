@@ -49,13 +49,11 @@ def lower(program: torch.export.ExportedProgram, request: ConversionRequest) -> 
         from litert_torch._convert import core, litert_converter
 
         from ashore_converters.litert_passes import rewrite
-        from ashore_converters.litert_pt2e import leave_activations_to_litert, quant_config, unfold_weights
+        from ashore_converters.litert_pt2e import make_readable, quantization_of
 
         _name_by_module(program)
         rewrite(program)
-        told = quant_config(program)
-        leave_activations_to_litert(program)
-        unfold_weights(program)
+        told = make_readable(program, quantization_of(request.model))
         passed = program
         try:
             decomposed = _decompose(program)

@@ -45,7 +45,7 @@ def quantize(
         _set_everywhere(quantizer, recipe)
         for op in graph.ops:
             precision = asked_precision(modules_of(op, graph), recipe)
-            in_float = scope(op, graph) in kept_float and precision is Precision.INT8
+            in_float = scope(op, graph) in kept_float
             _set_operator(quantizer, op, graph, recipe, Precision.FP32 if in_float else precision)
         try:
             result = quantizer.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
@@ -55,6 +55,12 @@ def quantize(
                 "try another precision, or keep the layer it names in float with a layer rule",
             ) from error
         return bytes(result.quantized_model)
+
+
+def quantize_layers(model: bytes, graph: FileGraph) -> bytes:
+    """The file with int8 weights where PT2E quantizes them: in linear layers and convolutions, not in embeddings."""
+    embeddings = frozenset(scope(op, graph) for op in graph.ops if op.name == "EMBEDDING_LOOKUP")
+    return quantize(model, graph, Recipe(Precision.INT8_DYNAMIC), kept_float=embeddings)
 
 
 def _set_everywhere(quantizer: Quantizer, recipe: Recipe) -> None:
