@@ -81,7 +81,7 @@ def land(source: ModelSource, log: Console) -> list[Artifact]:
 
         def progress(stage: str) -> None:
             status.update(stage)
-            log.print(f"[dim]{time.monotonic() - start:4.0f} s[/]  {stage}", highlight=False)
+            log.print(f"[dim]{time.monotonic() - start:4.0f} s[/]  {stage}", highlight=False, soft_wrap=True)
 
         artifacts = convert(source, precisions=("fp32", "int8"), output=FOLDER, progress=progress)
         for artifact in artifacts:
@@ -231,7 +231,7 @@ def caption() -> str:
     return crops if has_int8_dot_products() else f"{crops}\n{NO_DOT_PRODUCTS}"
 
 
-NO_DOT_PRODUCTS = "This CPU has no int8 dot product instructions, so int8 saves memory here and little time."
+NO_DOT_PRODUCTS = "This CPU has no int8 dot product instructions, so int8 saves memory here, not time."
 
 
 def has_int8_dot_products() -> bool:
