@@ -8,12 +8,12 @@ that give the same outputs.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ashore.errors import UnsupportedModel
+from ashore.sources.copying import copy_module
 
 if TYPE_CHECKING:
     import torch
@@ -54,12 +54,6 @@ def bake(module: torch.nn.Module, keep: Callable[[QuantizedWeight], bool] | None
     return baked.requires_grad_(False)
 
 
-def copy_module(module: torch.nn.Module) -> torch.nn.Module:
-    """Like ``copy.deepcopy``, also for modules whose hooks left computed tensors in their attributes."""
-    memo = {id(tensor): tensor.detach().clone() for tensor in _computed_tensors(module)}
-    return copy.deepcopy(module, memo)
-
-
 def user_path(module_path: str) -> str:
     """A module path as the user knows it."""
     return module_path.removeprefix(PREFIX)
@@ -79,15 +73,6 @@ def _described(weight: torch.Tensor, path: str) -> QuantizedWeight:
     grouped = bool(block) and block[-1] != weight.shape[-1]
     kind = type(weight.data).__name__
     return QuantizedWeight(user_path(path), kind, _bits(weight), grouped, _has_dynamic_activations(weight))
-
-
-def _computed_tensors(module: torch.nn.Module) -> Iterator[torch.Tensor]:
-    import torch
-
-    for layer in module.modules():
-        for value in vars(layer).values():
-            if isinstance(value, torch.Tensor) and not value.is_leaf:
-                yield value
 
 
 def _remove_weight_hooks(layer: torch.nn.Module) -> None:

@@ -70,10 +70,23 @@ def _already_quantized(request: ConversionRequest) -> Iterator[str]:
         for weight in weights:
             _refuse_unknown_width(weight)
         weights = tuple(weight for weight in weights if not runs_as_quantized(weight))
+    if request.recipe.precision is _FLOAT:
+        _refuse_dynamic_inputs(weights)
     if weights:
         yield (
             f"the weights of {_some([weight.module_path for weight in weights])} were quantized by torchao; they are "
             f"dequantized first, and the file's precision is {request.recipe.precision}"
+        )
+
+
+def _refuse_dynamic_inputs(weights: tuple[QuantizedWeight, ...]) -> None:
+    dynamic = [weight for weight in weights if weight.dynamic_activations]
+    if dynamic:
+        native = all(runs_as_quantized(weight) for weight in dynamic)
+        raise UnsupportedModel(
+            f"{_some([weight.module_path for weight in dynamic])} were quantized by torchao to round their inputs to "
+            "8 bits, which a file of fp32 cannot repeat",
+            f"use --precision {_FOUR_BITS if native else _DYNAMIC}, or convert the model from before its quantization",
         )
 
 

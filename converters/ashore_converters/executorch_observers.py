@@ -53,8 +53,11 @@ class ActivationObserver(UniformQuantizationObserverBase):  # type: ignore[misc]
         return scale, zero_point
 
 
-class WeightObserver(UniformQuantizationObserverBase):  # type: ignore[misc]  # torchao ships no types
-    """Symmetric, one scale per output channel, from the weight itself; looks at it once."""
+class PerChannelWeightObserver(UniformQuantizationObserverBase):  # type: ignore[misc]  # torchao ships no types
+    """Symmetric, one scale per output channel, from the weight itself; looks at it once.
+
+    torchao hands ``ch_axis`` only to classes with PerChannel in their name.
+    """
 
     def __init__(self, ch_axis: int = 0, **options: Any) -> None:
         super().__init__(**options)
@@ -114,5 +117,5 @@ def _weight_spec(output_axis: int) -> QuantizationSpec:
         quant_max=127,
         qscheme=torch.per_channel_symmetric,
         ch_axis=output_axis,
-        observer_or_fake_quant_ctr=WeightObserver.with_args(eps=_SMALLEST_WEIGHT_SCALE),
+        observer_or_fake_quant_ctr=PerChannelWeightObserver.with_args(eps=_SMALLEST_WEIGHT_SCALE),
     )

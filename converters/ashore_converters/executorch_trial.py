@@ -8,9 +8,9 @@ import torch
 from torch.fx import GraphModule, Node
 
 from ashore.types.tensor import Array
-from ashore_converters.executorch_observers import ActivationObserver, WeightObserver
+from ashore_converters.executorch_observers import ActivationObserver, PerChannelWeightObserver
 
-Observer = ActivationObserver | WeightObserver
+Observer = ActivationObserver | PerChannelWeightObserver
 
 
 class Trial:
@@ -53,7 +53,7 @@ def drop_observers(prepared: GraphModule, layers: Collection[Node]) -> None:
 
 def observer_at(prepared: GraphModule, node: Node) -> Observer | None:
     module = prepared.get_submodule(str(node.target)) if node.op == "call_module" else None
-    return module if isinstance(module, ActivationObserver | WeightObserver) else None
+    return module if isinstance(module, ActivationObserver | PerChannelWeightObserver) else None
 
 
 def _observers(prepared: GraphModule) -> list[tuple[Node, Observer]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ashore.errors import AshoreError, ExportFailed, UnsupportedModel, UsageError
+from ashore.sources.copying import copy_module
 from ashore.sources.example import check_descriptions, example_call
 from ashore.sources.exported import check_program
 from ashore.sources.layers import check_layer_rules
@@ -192,7 +192,7 @@ def _eval_copy(source: ModelSource) -> torch.nn.Module:
             f"source {source.name!r} holds a {type(source.model).__name__}, not a model",
             "give a torch.nn.Module or a torch.export.ExportedProgram",
         )
-    return copy.deepcopy(source.model).cpu().eval()
+    return copy_module(source.model).cpu().eval()
 
 
 def _runnable(program: torch.export.ExportedProgram) -> torch.nn.Module:
