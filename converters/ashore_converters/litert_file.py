@@ -63,6 +63,9 @@ class FileGraph:
     def output_specs(self) -> tuple[TensorSpec, ...]:
         return tuple(_named(self.tensors[index].spec, name) for name, index in self.outputs)
 
+    def main_op_counts(self) -> dict[str, int]:
+        return dict(Counter(op.name for op in self.ops).most_common())
+
     def op_counts(self) -> dict[str, int]:
         return dict(Counter((*(op.name for op in self.ops), *self.other_ops)).most_common())
 
@@ -178,7 +181,10 @@ class _Reader:
         if not index < self._count(self._model.BuffersLength()):
             raise ValueError(f"buffer {index}")
         buffer = self._model.Buffers(index)
-        return self._count(max(buffer.DataLength(), buffer.Size()))
+        if buffer.Offset() > 1:  # models of more than 2 GB keep their weights behind the flatbuffer
+            self._count(buffer.Offset() + buffer.Size())
+            return int(buffer.Size())
+        return len(buffer.DataAsNumpy()) if buffer.DataLength() else 0  # raises where the data runs past the end
 
     def _bytes_by_part(self) -> dict[str, int]:
         described = {self._model.Metadata(i).Buffer() for i in range(self._count(self._model.MetadataLength()))}

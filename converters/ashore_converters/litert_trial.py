@@ -3,7 +3,7 @@
 Conversion can succeed and yield a file that the interpreter refuses or that takes it down. The child costs the user
 one sentence instead of their interpreter.
 
-Run as a program, ``python -m ashore_converters.litert_trial FILE`` prints one JSON document: ``{"ops": [[name,
+Run as a program, ``python -m ashore_converters.litert_trial FILE [infer]`` prints one JSON document: ``{"ops": [[name,
 inputs, outputs], …]}`` or ``{"error": …}``.
 """
 
@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ashore.types.conversion import Delegation, UndelegatedOp
 
@@ -44,13 +45,13 @@ class Trial:
     outside: frozenset[int] = frozenset()
 
 
-def try_file(path: Path) -> Trial:
-    """Load and run ``path`` once on zeros."""
-    command = [sys.executable, "-m", __spec__.name, str(path)]
+def try_file(path: Path, *, infer: bool = True) -> Trial:
+    """Load ``path``, and run it once on zeros unless told otherwise."""
+    command = [sys.executable, "-m", __spec__.name, str(path), *(["infer"] if infer else [])]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIME_LIMIT_S, check=False)
     except subprocess.TimeoutExpired:
-        return Trial(None, f"one inference took longer than {_TIME_LIMIT_S:.0f} s")
+        return Trial(None, f"loading and one inference took longer than {_TIME_LIMIT_S:.0f} s")
     try:
         answer = json.loads(done.stdout)
     except json.JSONDecodeError:
@@ -93,22 +94,28 @@ def _how_it_ended(done: subprocess.CompletedProcess[str]) -> str:
     return f"the interpreter's process died with {ending}: {last}"
 
 
-def _run(path: str) -> dict[str, object]:
-    import numpy as np
+def _run(path: str, infer: bool) -> dict[str, object]:
     from ai_edge_litert.interpreter import Interpreter
 
     try:
         interpreter = Interpreter(model_path=path, num_threads=1)
         interpreter.allocate_tensors()
-        for detail in interpreter.get_input_details():
-            interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
-        interpreter.invoke()
-        for detail in interpreter.get_output_details():
-            interpreter.get_tensor(detail["index"])
+        if infer:
+            _infer(interpreter)
     except (RuntimeError, ValueError) as error:
         return {"error": str(error).strip()}
     details = interpreter._get_ops_details()
     return {"ops": [[d["op_name"], _indices(d["inputs"]), _indices(d["outputs"])] for d in details]}
+
+
+def _infer(interpreter: Any) -> None:
+    import numpy as np
+
+    for detail in interpreter.get_input_details():
+        interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
+    interpreter.invoke()
+    for detail in interpreter.get_output_details():
+        interpreter.get_tensor(detail["index"])
 
 
 def _indices(tensors: Iterable[int]) -> list[int]:
@@ -116,4 +123,4 @@ def _indices(tensors: Iterable[int]) -> list[int]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_run(sys.argv[1])))
+    print(json.dumps(_run(sys.argv[1], "infer" in sys.argv[2:])))
