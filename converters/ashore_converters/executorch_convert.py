@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.export import ExportedProgram
 
+from ashore.errors import LoweringFailed
 from ashore.interfaces import Progress
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
-from ashore.types.recipe import Recipe
+from ashore.types.recipe import LayerRule, Recipe
 from ashore.types.tensor import TensorSpec
 from ashore_converters.bake import bake
 from ashore_converters.executorch_check import runs_as_quantized
 from ashore_converters.executorch_export import export
 from ashore_converters.executorch_half import HalfInside
-from ashore_converters.executorch_lower import lower
+from ashore_converters.executorch_lower import LayersLeftOut, lower
 from ashore_converters.executorch_quantize import quantize_4bit, quantize_dynamic
 from ashore_converters.executorch_static import StaticProgram, quantize_static
 
@@ -35,11 +37,34 @@ class Written:
 
 def write_program(request: ConversionRequest, destination: Path, progress: Progress) -> Written:
     progress("exporting with torch.export")
-    module = _prepared_module(request)
-    quantized = _quantized(export(module, request), request, progress)
+    program = export(_prepared_module(request), request)
+    try:
+        return _write_quantized(_quantized(program, request, progress), request, destination, progress)
+    except LayersLeftOut as left_out:
+        again = _without(left_out.module_paths, request)
+        told = f"{', '.join(left_out.module_paths)} stay in fp32: XNNPACK does not take them in int8"
+        quantized = _quantized(program, again, progress)
+        quantized = replace(quantized, warnings=(*quantized.warnings, told))
+        return _write_quantized(quantized, again, destination, progress)
+
+
+def _write_quantized(
+    quantized: StaticProgram, request: ConversionRequest, destination: Path, progress: Progress
+) -> Written:
     progress("lowering to XNNPACK")
     _write(lower(quantized.program), destination)
     return Written(request.inputs, request.outputs, quantized.recipe, quantized.warnings)
+
+
+def _without(module_paths: list[str], request: ConversionRequest) -> ConversionRequest:
+    """The same request with these layers in float."""
+    rules = tuple(LayerRule(re.escape(path), Precision.FP32) for path in module_paths)
+    if "" in module_paths or set(rules) <= set(request.recipe.layers):
+        raise LoweringFailed(
+            f"XNNPACK does not take these layers in int8, and they cannot be named to keep them float: {module_paths}",
+            "put functional convolutions and linear calls into modules, or use --precision fp16",
+        )
+    return replace(request, recipe=replace(request.recipe, layers=(*rules, *request.recipe.layers)))
 
 
 def _prepared_module(request: ConversionRequest) -> torch.nn.Module:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch.export import ExportedProgram
 
 from ashore.errors import ConversionError
-from ashore_converters.executorch_failures import lowering_failed
+from ashore_converters.executorch_failures import lowering_failed, node_path
+
+
+class LayersLeftOut(Exception):
+    """XNNPACK does not take these layers in int8, by module path: they would dequantize their weights at every run,
+    on kernels that compute them slowly and wrongly."""
+
+    def __init__(self, module_paths: list[str]) -> None:
+        super().__init__(", ".join(module_paths))
+        self.module_paths = module_paths
 
 
 def lower(program: ExportedProgram) -> Any:
@@ -15,6 +25,7 @@ def lower(program: ExportedProgram) -> Any:
 
     Raises:
         UnsupportedModel: an operator without a kernel.
+        LayersLeftOut: some layers must be float for this to end well.
         LoweringFailed: anything else executorch stumbles over.
     """
     # Registers the out variants of quantize and dequantize, which undelegated ones need.
@@ -28,8 +39,17 @@ def lower(program: ExportedProgram) -> Any:
         config = EdgeCompileConfig(_check_ir_validity=False)
         edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()], compile_config=config)
         graph, stage = edge.exported_program().graph, "emitting the program"
+        _check_layers(graph)
         return edge.to_executorch(ExecutorchBackendConfig(extract_delegate_segments=True))
-    except ConversionError:
+    except (ConversionError, LayersLeftOut):
         raise
     except Exception as error:  # executorch's passes raise whatever they meet
         raise lowering_failed(error, graph, stage) from error
+
+
+def _check_layers(graph: torch.fx.Graph) -> None:
+    rounded = [node for node in graph.nodes if "dequantize_per_channel" in str(node.target)]
+    users = dict.fromkeys(user for node in rounded for user in node.users)
+    layers = [node for node in users if any(kind in str(node.target) for kind in ("convolution", "linear", "mm"))]
+    if layers:
+        raise LayersLeftOut([node_path(node) for node in layers])

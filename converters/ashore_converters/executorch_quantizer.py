@@ -29,19 +29,18 @@ _aten = torch.ops.aten
 
 _LINEAR = {_aten.linear.default}
 _CONVOLUTIONS = {_aten.conv1d.default, _aten.conv2d.default, _aten.convolution.default}
-_TRANSPOSED = {_aten.conv_transpose1d.default, _aten.conv_transpose2d.input}
+_TRANSPOSED = {_aten.conv_transpose2d.input}
+"""executorch cannot lower the one-dimensional kind in int8."""
+
 _LAYERS = _LINEAR | _CONVOLUTIONS | _TRANSPOSED
-_CLAMPS = {
-    _aten.relu.default,
-    _aten.relu_.default,
-    _aten.relu6.default,
-    _aten.hardtanh.default,
-    _aten.hardtanh_.default,
-    _aten.clamp.default,
-}
+_FUSED = {_aten.relu.default, _aten.relu_.default, _aten.relu6.default, _aten.hardtanh.default, _aten.hardtanh_.default}
+"""Activations that XNNPACK computes inside the operator before them."""
+
 _ARITHMETIC = {_aten.add.Tensor, _aten.add_.Tensor, _aten.mul.Tensor, _aten.mul_.Tensor, _aten.sub.Tensor}
 _AVERAGES = {_aten.mean.dim, _aten.adaptive_avg_pool2d.default}
 _MOVES = {
+    *_FUSED,
+    _aten.clamp.default,
     _aten.max_pool2d.default,
     _aten.permute.default,
     _aten.transpose.int,
@@ -53,7 +52,7 @@ _MOVES = {
     _aten.squeeze.dim,
     _aten.dropout.default,
 }
-"""Operators whose output values are input values: they keep their input's scale."""
+"""Operators whose output values are input values, or clamped ones: they keep their input's scale."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ class GraphQuantizer(Quantizer):  # type: ignore[misc]  # torchao ships no types
         """Inner operators all of whose inputs are int8 and that lead to an int8 layer, in graph order."""
         candidates = []
         for node in model.graph.nodes:
-            if self._can_follow(node):
+            if node not in self._quantized and self._can_follow(node):
                 candidates.append(node)
                 self._quantized.add(fused_end(node))
         leading: set[Node] = set()
@@ -169,10 +168,10 @@ def is_linear(node: Node) -> bool:
 
 
 def fused_end(node: Node) -> Node:
-    """The clamp that XNNPACK computes inside ``node``, or ``node`` itself."""
+    """The activation that XNNPACK computes inside ``node``, or ``node`` itself."""
     users = list(node.users)
     fusable = node.target in _LAYERS or node.target in _ARITHMETIC
-    if fusable and len(users) == 1 and users[0].target in _CLAMPS and users[0].args[0] is node:
+    if fusable and len(users) == 1 and users[0].target in _FUSED and users[0].args[0] is node:
         return users[0]
     return node
 
