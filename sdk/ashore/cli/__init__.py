@@ -35,7 +35,7 @@ def main() -> None:
         signal.signal(number, _terminate)
     terminal = Terminal()
     try:
-        code = cli.main(standalone_mode=False, obj=terminal) or 0
+        code = cli.main(prog_name="ashore", standalone_mode=False, obj=terminal) or 0
     except BaseException as error:  # noqa: BLE001 — the last place before the user; nothing may pass unexplained
         code = report_failure(error, terminal)
     sys.exit(code)
