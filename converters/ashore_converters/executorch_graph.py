@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch.export import ExportedProgram
-from torch.fx import Node
+from torch.fx import GraphModule, Node
 
 _aten = torch.ops.aten
+_ONE_DIMENSIONAL = {_aten.conv1d.default, _aten.conv1d.padding, _aten.conv_transpose1d.default}
 
 
 def rewrite_for_xnnpack(program: ExportedProgram) -> ExportedProgram:
@@ -17,6 +18,24 @@ def rewrite_for_xnnpack(program: ExportedProgram) -> ExportedProgram:
             _keep_dimensions(program, node)
     program.graph_module.recompile()
     return program
+
+
+def fence_float_convolutions(graph: GraphModule) -> None:
+    """In place, in a quantized graph. executorch takes a one-dimensional float convolution beside int8 tensors for an
+    int8 one and gives up; a maximum of a tensor with itself on both sides keeps them apart at the price of a copy."""
+    for node in list(graph.graph.nodes):
+        if node.op == "call_function" and node.target in _ONE_DIMENSIONAL and _is_constant(node.args[1]):
+            source = node.args[0]
+            with graph.graph.inserting_before(node):
+                node.replace_input_with(source, graph.graph.call_function(_aten.maximum.default, (source, source)))
+            with graph.graph.inserting_after(node):
+                fence = graph.graph.call_function(_aten.maximum.default, (node, node))
+            node.replace_all_uses_with(fence, delete_user_cb=lambda user, fence=fence: user is not fence)
+    graph.recompile()
+
+
+def _is_constant(node: object) -> bool:
+    return isinstance(node, Node) and node.op == "get_attr"
 
 
 def _is_global_average(node: Node) -> bool:

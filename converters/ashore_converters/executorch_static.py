@@ -26,6 +26,7 @@ from ashore.types.recipe import LayerRule, Recipe
 from ashore.types.tensor import Sample
 from ashore_converters.executorch_export import export_again, sample_tensors
 from ashore_converters.executorch_failures import node_path
+from ashore_converters.executorch_graph import fence_float_convolutions
 from ashore_converters.executorch_observers import ActivationObserver
 from ashore_converters.executorch_quantize import observed
 from ashore_converters.executorch_quantizer import argument, fused_end, is_linear, layers, weight_of
@@ -70,7 +71,9 @@ def quantize_static(program: ExportedProgram, request: ConversionRequest, progre
     if not (request.recipe.layers or request.recipe.int8_io):  # else the user has decided which layers are float
         progress("measuring which first layers are worth keeping in float")
         recipe, warnings = _choose_start(prepared, recipe, request)
-    return StaticProgram(export_again(convert_pt2e(prepared), request), recipe, warnings)
+    converted = convert_pt2e(prepared)
+    fence_float_convolutions(converted)
+    return StaticProgram(export_again(converted, request), recipe, warnings)
 
 
 def _with_unrounded_scores(recipe: Recipe, graph: Graph) -> Recipe:
