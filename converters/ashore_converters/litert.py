@@ -27,8 +27,7 @@ from ashore.types.precision import Precision
 from ashore.types.tensor import TensorSpec
 from ashore_converters.bake import bake
 from ashore_converters.litert_checks import cautions
-from ashore_converters.litert_file import FileGraph, read_file, read_graph
-from ashore_converters.litert_layers import check_rules
+from ashore_converters.litert_file import FileGraph, read_file
 from ashore_converters.litert_quiet import quiet
 from ashore_converters.litert_static import StaticFile
 from ashore_converters.litert_trial import try_file
@@ -62,7 +61,7 @@ class LiteRTConverter:
     def convert(self, request: ConversionRequest, destination: Path, progress: Progress) -> Conversion:
         self.check(request)
         quantized = _quantized(self._float_file(request, progress), request, progress)
-        destination.write_bytes(quantized.model)
+        destination.write_bytes(quantized.content)
         progress("trying the file")
         delegation = _tried(destination, request)
         inputs, outputs = _edges(read_file(destination), request)
@@ -118,26 +117,25 @@ def _lower(request: ConversionRequest, progress: Progress) -> bytes:
     return join(model, lower(export(resized), resized), request, resized)
 
 
-def _quantized(model: bytes, request: ConversionRequest, progress: Progress) -> StaticFile:
+def _quantized(content: bytes, request: ConversionRequest, progress: Progress) -> StaticFile:
     from ashore_converters.litert_edit import with_float_edges
     from ashore_converters.litert_pt2e import Pt2e, quantization_of
-    from ashore_converters.litert_quantize import quantize, quantize_layers
+    from ashore_converters.litert_quantize import open_float_file, quantize, quantize_layers
     from ashore_converters.litert_static import quantize_static
 
-    recipe = request.recipe
-    quantization = quantization_of(request.model)
+    recipe, quantization = request.recipe, quantization_of(request.model)
     if quantization is Pt2e.STATIC:
-        return StaticFile(model if recipe.int8_io else with_float_edges(model), recipe, ())
+        return StaticFile(content if recipe.int8_io else with_float_edges(content), recipe)
+    file = open_float_file(content, request.model)
     if quantization is Pt2e.DYNAMIC:
-        return StaticFile(quantize_layers(model, read_graph(model, "the float file")), recipe, ())
-    if recipe.precision is Precision.FP32 and not recipe.layers:
-        return StaticFile(model, recipe, ())
-    graph = read_graph(model, "the float file")
-    check_rules(recipe.layers, graph)
+        return StaticFile(quantize_layers(file), recipe)
+    file.layers.check(recipe.layers)
     if recipe.precision is Precision.INT8:
-        return quantize_static(model, request, progress)
+        return quantize_static(content, request, progress)
+    if recipe.precision is Precision.FP32 and not recipe.layers:
+        return StaticFile(content, recipe)
     progress("quantizing")
-    return StaticFile(quantize(model, graph, recipe), recipe, ())
+    return StaticFile(quantize(file, recipe), recipe)
 
 
 def _tried(path: Path, request: ConversionRequest) -> Delegation:

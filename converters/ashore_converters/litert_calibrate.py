@@ -39,6 +39,13 @@ class Observed:
         """
         return {name: self._range(name, caution) for name in self._samples[0]}
 
+    def grid_db(self, name: str) -> float:
+        """How well 256 even levels over its range describe a tensor: SQNR in dB, rounding alone."""
+        seen = self._range(name, 0.0)
+        step = float(seen["max"].item() - min(seen["min"].item(), 0.0)) / 255
+        power = float(np.mean([sample[name]["power"] for sample in self._samples]))
+        return 200.0 if step == 0 or power == 0 else 10 * float(np.log10(12 * power / step**2))
+
     def unquantizable(self) -> frozenset[str]:
         """Tensors whose values no scale can hold, such as masks of minus infinity."""
         return frozenset(
@@ -71,7 +78,8 @@ def _per_sample(model: bytes, graph: FileGraph, samples: Iterable[Sample]) -> It
 
 def _extremes(values: Array) -> dict[str, Any]:
     """Kept in the tensor's rank, which the quantizer expects where a constant shares the range."""
-    return {"min": np.min(values, keepdims=True), "max": np.max(values, keepdims=True)}
+    power = np.mean(np.square(values, dtype=np.float64))
+    return {"min": np.min(values, keepdims=True), "max": np.max(values, keepdims=True), "power": power}
 
 
 def open_interpreter(model: bytes, *, keep_all_tensors: bool = False) -> Any:

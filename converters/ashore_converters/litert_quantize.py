@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Set
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Set
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ashore.errors import LoweringFailed
@@ -11,23 +13,34 @@ from ashore.types.precision import Precision
 from ashore.types.recipe import Recipe
 from ashore_converters.litert_calibrate import Ranges
 from ashore_converters.litert_failures import first_line
-from ashore_converters.litert_file import FileGraph, FileOp
-from ashore_converters.litert_layers import asked_precision, modules_of, scope
+from ashore_converters.litert_file import FileGraph, FileOp, read_graph
+from ashore_converters.litert_layers import Layers, scope
 from ashore_converters.litert_quiet import quiet
 
 if TYPE_CHECKING:
+    import torch
     from litert_quantizer.quantizer import Quantizer
 
 GROUP_SIZES = (32, 64, 128, 256)
 """Weights that may share one scale in a fully connected layer's int4."""
 
 
+@dataclass(frozen=True)
+class FloatFile:
+    """A float file with what is known of it."""
+
+    content: bytes
+    graph: FileGraph
+    layers: Layers
+
+
+def open_float_file(content: bytes, model: torch.nn.Module) -> FloatFile:
+    graph = read_graph(content, "the float file")
+    return FloatFile(content, graph, Layers(graph, model))
+
+
 def quantize(
-    model: bytes,
-    graph: FileGraph,
-    recipe: Recipe,
-    ranges: Ranges | None = None,
-    kept_float: Set[str] = frozenset(),
+    file: FloatFile, recipe: Recipe, ranges: Ranges | None = None, kept_float: Set[str] = frozenset()
 ) -> bytes:
     """The file in the recipe's precisions.
 
@@ -41,12 +54,9 @@ def quantize(
     with quiet():
         from litert_quantizer.quantizer import Quantizer
 
-        quantizer = Quantizer(bytearray(model))
+        quantizer = Quantizer(bytearray(file.content))
         _set_everywhere(quantizer, recipe)
-        for op in graph.ops:
-            precision = asked_precision(modules_of(op, graph), recipe)
-            in_float = scope(op, graph) in kept_float
-            _set_operator(quantizer, op, graph, recipe, Precision.FP32 if in_float else precision)
+        _set_exceptions(quantizer, file, recipe, kept_float)
         try:
             result = quantizer.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
         except Exception as error:
@@ -57,10 +67,10 @@ def quantize(
         return bytes(result.quantized_model)
 
 
-def quantize_layers(model: bytes, graph: FileGraph) -> bytes:
+def quantize_layers(file: FloatFile) -> bytes:
     """The file with int8 weights where PT2E quantizes them: in linear layers and convolutions, not in embeddings."""
-    embeddings = frozenset(scope(op, graph) for op in graph.ops if op.name == "EMBEDDING_LOOKUP")
-    return quantize(model, graph, Recipe(Precision.INT8_DYNAMIC), kept_float=embeddings)
+    embeddings = frozenset(scope(op, file.graph) for op in file.graph.ops if op.name == "EMBEDDING_LOOKUP")
+    return quantize(file, Recipe(Precision.INT8_DYNAMIC), kept_float=embeddings)
 
 
 def _set_everywhere(quantizer: Quantizer, recipe: Recipe) -> None:
@@ -73,20 +83,42 @@ def _set_everywhere(quantizer: Quantizer, recipe: Recipe) -> None:
             quantizer.update_quantization_recipe(".*", edge, algorithm_key=AlgorithmName.NO_QUANTIZE)
 
 
-def _set_operator(quantizer: Quantizer, op: FileOp, graph: FileGraph, recipe: Recipe, precision: Precision) -> None:
-    """Later settings win, and one that the quantizer does not know for an operator is passed over."""
-    pattern = f"^{re.escape(scope(op, graph))}$"
-    if precision != recipe.precision:
-        _SETTERS[Precision.FP32](quantizer, pattern)
-        _SETTERS[precision](quantizer, f"(?:{pattern})")
-    if precision is Precision.INT4:
-        _set_int4(quantizer, op, graph, recipe.group_size, f"(?:(?:{pattern}))")
+def _set_exceptions(quantizer: Quantizer, file: FloatFile, recipe: Recipe, kept_float: Set[str]) -> None:
+    """One pattern for all operators of a kind: the quantizer searches every pattern for every operator.
+
+    Later settings win, and one that the quantizer does not know for an operator is passed over.
+    """
+    scopes: defaultdict[Precision, list[str]] = defaultdict(list)
+    matrices: defaultdict[str, list[str]] = defaultdict(list)
+    for op in file.graph.ops:
+        name = scope(op, file.graph)
+        precision = Precision.FP32 if name in kept_float else _precision(op, file, recipe)
+        scopes[precision].append(name)
+        if precision is Precision.INT4 and op.name == "FULLY_CONNECTED":
+            matrices[_granularity(op, file.graph, recipe.group_size)].append(name)
+    others = {precision: names for precision, names in scopes.items() if precision is not recipe.precision}
+    if others:
+        _set_float(quantizer, _pattern(name for names in others.values() for name in names))
+    for precision, names in others.items():
+        _SETTERS[precision](quantizer, _pattern(names))
+    for granularity, names in matrices.items():
+        _set_int4(quantizer, granularity, f"(?:{_pattern(names)})")
+
+
+def _precision(op: FileOp, file: FloatFile, recipe: Recipe) -> Precision:
+    """What is asked, except that a table of embeddings, which no activation range concerns, is never static."""
+    asked = file.layers.asked_precision(op, recipe)
+    return Precision.INT8_DYNAMIC if asked is Precision.INT8 and op.name == "EMBEDDING_LOOKUP" else asked
+
+
+def _pattern(names: Iterable[str]) -> str:
+    return f"^(?:{'|'.join(map(re.escape, names))})$"
 
 
 def _set_float(quantizer: Quantizer, pattern: str) -> None:
     from litert_quantizer.algorithm_manager import AlgorithmName
 
-    quantizer.update_quantization_recipe(pattern, _all(), algorithm_key=AlgorithmName.NO_QUANTIZE)
+    quantizer.update_quantization_recipe(f"(?:{pattern})", _all(), algorithm_key=AlgorithmName.NO_QUANTIZE)
 
 
 def _set_half(quantizer: Quantizer, pattern: str) -> None:
@@ -103,16 +135,16 @@ def _set_dynamic(quantizer: Quantizer, pattern: str) -> None:
     quantizer.add_dynamic_config(pattern, _all(), 8)
 
 
-def _set_int4(quantizer: Quantizer, op: FileOp, graph: FileGraph, group_size: int, pattern: str) -> None:
-    """Four bits for matrices, in groups where the row divides into them; other weights stay in the int8 set before."""
+def _granularity(op: FileOp, graph: FileGraph, group_size: int) -> str:
+    """In groups where a row divides into them, otherwise by row."""
+    columns = graph.tensors[op.inputs[1]].shape[-1]
+    return f"BLOCKWISE_{group_size}" if columns % group_size == 0 else "CHANNELWISE"
+
+
+def _set_int4(quantizer: Quantizer, granularity: str, pattern: str) -> None:
     from litert_quantizer.qtyping import QuantGranularity, TFLOperationName
 
-    if op.name != "FULLY_CONNECTED":
-        return
-    columns = graph.tensors[op.inputs[1]].shape[-1]
-    grouped = columns % group_size == 0
-    granularity = QuantGranularity(f"BLOCKWISE_{group_size}") if grouped else QuantGranularity.CHANNELWISE
-    quantizer.add_dynamic_config(pattern, TFLOperationName.FULLY_CONNECTED, 4, granularity)
+    quantizer.add_dynamic_config(pattern, TFLOperationName.FULLY_CONNECTED, 4, QuantGranularity(granularity))
 
 
 def _all() -> Any:
@@ -128,3 +160,4 @@ _SETTERS: dict[Precision, Callable[[Any, str], None]] = {
     Precision.INT8_DYNAMIC: _set_dynamic,
     Precision.INT4: _set_dynamic,
 }
+"""What a precision means for a pattern. Of ``int4`` only what is no matrix is set here, to int8."""
