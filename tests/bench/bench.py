@@ -20,7 +20,7 @@ from rich.table import Table
 HERE = Path(__file__).parent
 EXAMPLE = f"{HERE.parents[1] / 'examples' / 'mobilenet_v2.py'}:model"
 BACKENDS, PRECISIONS = ("executorch", "litert"), ("fp32", "int8")
-CONVERSIONS, ROUNDS, RUNS_PER_ROUND = 3, 20, 10
+CONVERSIONS, ROUNDS, RUNS_PER_ROUND = 2, 20, 10
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,13 @@ def conversion_rows(folder: Path) -> list[tuple[str, ...]]:
     rows = []
     for backend in BACKENDS:
         for precision in PRECISIONS:
-            bare_command = [sys.executable, str(HERE / "bare.py"), backend, precision, str(folder / "bare")]
+            bare_command = [
+                sys.executable,
+                str(HERE / "bare.py"),
+                backend,
+                precision,
+                str(folder / f"stock.{backend}.{precision}"),
+            ]
             words = ["convert", EXAMPLE, "--to", backend, "--precision", precision, "-o", str(folder / "out")]
             ours_command = [sys.executable, "-c", "from ashore.cli import main; main()", *words]
             turns = [(measure(bare_command), measure(ours_command)) for _ in range(CONVERSIONS)]
@@ -83,6 +89,20 @@ def session_rows(folder: Path) -> list[tuple[str, ...]]:
                 bare_us, ours_us = in_turns(bare_run, lambda run=session.run, name=name: run({name: picture}))
             cells = (f"{bare_us:.0f}", f"{ours_us:.0f}", f"{ours_us - bare_us:.0f}", f"{ours_us / bare_us:.3f}")
             rows.append((f"{backend} {precision}", *cells))
+    return rows
+
+
+def stock_rows(folder: Path) -> list[tuple[str, ...]]:
+    """ashore's int8 file against the one the library's own default makes, both in this process at one thread."""
+    import numpy as np
+
+    picture = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
+    rows = []
+    for backend, suffix in (("executorch", "pte"), ("litert", "tflite")):
+        stock = BARE[backend](folder / f"stock.{backend}.int8", picture)
+        ours = BARE[backend](folder / "out" / f"mobilenet_v2.{backend}.int8.{suffix}", picture)
+        stock_us, ours_us = in_turns(stock, ours)
+        rows.append((backend, f"{stock_us:.0f}", f"{ours_us:.0f}", f"{ours_us / stock_us:.3f}"))
     return rows
 
 
@@ -153,6 +173,8 @@ def main() -> None:
         show("Conversion of MobileNetV2, whole command (ashore's is judged on 200 photographs)", columns, conversions)
         columns = ("one inference", "bare µs", "session µs", "overhead µs", "ratio")
         show("Session.run against the library in this process, 1 thread", columns, session_rows(folder))
+        columns = ("int8 file", "stock µs", "ashore µs", "ratio")
+        show("Latency of ashore's int8 file against the stock recipe's", columns, stock_rows(folder))
     show("ashore --help, whole process", ("bare python s", "ashore --help s"), help_rows())
 
 
