@@ -28,7 +28,7 @@ class ExecuTorchConverter:
 
     def convert(self, request: ConversionRequest, destination: Path, progress: Progress) -> Conversion:
         """Write a .pte; see :class:`ashore.interfaces.Converter`."""
-        warnings = self.check(request)
+        self.check(request)
         from ashore_converters.executorch_quiet import quiet_libraries
 
         with quiet_libraries():
@@ -42,7 +42,7 @@ class ExecuTorchConverter:
             delegation=self.inspect(destination).delegation,
             versions={name: metadata.version(name) for name in ("executorch", "torch", "torchao")},
             recipe=written.recipe,
-            warnings=(*warnings, *written.warnings),
+            warnings=written.warnings,
         )
 
     def inspect(self, path: Path) -> FileContents:

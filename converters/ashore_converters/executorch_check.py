@@ -101,13 +101,18 @@ def _refuse_unknown_width(weight: QuantizedWeight) -> None:
 
 def _left_float(request: ConversionRequest) -> Iterator[str]:
     precision = request.recipe.precision
+    linear, convolutions = list(linear_weights(request.model)), count_convolutions(request.model)
+    if precision is _HALF and convolutions:
+        yield (
+            f"executorch stores the weights of convolutions in fp32 also for {precision}: {_counted(convolutions)} of "
+            "this model will not shrink; int8 makes them four times smaller"
+        )
     if precision in (_FLOAT, _HALF):
         return
-    linear, convolutions = list(linear_weights(request.model)), count_convolutions(request.model)
     _refuse_nothing_to_quantize(precision, len(linear), convolutions)
     if precision in (_DYNAMIC, _FOUR_BITS) and convolutions:
         yield (
-            f"{precision} quantizes linear layers only: {_counted(convolutions, 'convolution')} of this model "
+            f"{precision} quantizes linear layers only: {_counted(convolutions)} of this model "
             f"{'stays' if convolutions == 1 else 'stay'} in fp32; static int8 quantizes them as well"
         )
     if precision is _FOUR_BITS:
@@ -130,8 +135,8 @@ def _refuse_nothing_to_quantize(precision: Precision, linear: int, convolutions:
     )
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+def _counted(convolutions: int) -> str:
+    return f"{convolutions} convolution{'' if convolutions == 1 else 's'}"
 
 
 def _some(paths: list[str]) -> str:

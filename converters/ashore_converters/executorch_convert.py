@@ -22,7 +22,7 @@ from ashore_converters.executorch_export import export
 from ashore_converters.executorch_half import HalfInside
 from ashore_converters.executorch_lower import LayersLeftOut, lower
 from ashore_converters.executorch_quantize import quantize_4bit, quantize_dynamic
-from ashore_converters.executorch_static import StaticProgram, quantize_static
+from ashore_converters.executorch_static import QuantizedProgram, quantize_static
 
 
 @dataclass(frozen=True)
@@ -39,21 +39,19 @@ def write_program(request: ConversionRequest, destination: Path, progress: Progr
     progress("exporting with torch.export")
     program = export(_prepared_module(request), request)
     try:
-        return _write_quantized(_quantized(program, request, progress), request, destination, progress)
+        return _write_quantized(_quantized(program, request, progress), destination, progress)
     except LayersLeftOut as left_out:
         again = _without(left_out.module_paths, request)
         told = f"{', '.join(left_out.module_paths)} stay in fp32: XNNPACK does not take them in int8"
         quantized = _quantized(program, again, progress)
         quantized = replace(quantized, warnings=(*quantized.warnings, told))
-        return _write_quantized(quantized, again, destination, progress)
+        return _write_quantized(quantized, destination, progress)
 
 
-def _write_quantized(
-    quantized: StaticProgram, request: ConversionRequest, destination: Path, progress: Progress
-) -> Written:
+def _write_quantized(quantized: QuantizedProgram, destination: Path, progress: Progress) -> Written:
     progress("lowering to XNNPACK")
     _write(lower(quantized.program), destination)
-    return Written(request.inputs, request.outputs, quantized.recipe, quantized.warnings)
+    return Written(quantized.inputs, quantized.outputs, quantized.recipe, quantized.warnings)
 
 
 def _without(module_paths: list[str], request: ConversionRequest) -> ConversionRequest:
@@ -75,13 +73,13 @@ def _prepared_module(request: ConversionRequest) -> torch.nn.Module:
     return HalfInside(module) if precision is Precision.FP16 else module
 
 
-def _quantized(program: ExportedProgram, request: ConversionRequest, progress: Progress) -> StaticProgram:
+def _quantized(program: ExportedProgram, request: ConversionRequest, progress: Progress) -> QuantizedProgram:
     if request.recipe.precision is Precision.INT8:
         return quantize_static(program, request, progress)
     if request.recipe.precision is Precision.INT8_DYNAMIC:
         progress("quantizing the weights of linear layers")
         program = quantize_dynamic(program, request)
-    return StaticProgram(program, request.recipe)
+    return QuantizedProgram(program, request.inputs, request.outputs, request.recipe)
 
 
 def _write(lowered: Any, destination: Path) -> None:

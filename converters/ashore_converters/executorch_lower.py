@@ -8,7 +8,7 @@ import torch
 from torch.export import ExportedProgram
 
 from ashore.errors import ConversionError
-from ashore_converters.executorch_failures import lowering_failed, node_path
+from ashore_converters.executorch_failures import lowering_failed, node_path, unsupported_operators
 
 
 class LayersLeftOut(Exception):
@@ -40,7 +40,9 @@ def lower(program: ExportedProgram) -> Any:
         edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()], compile_config=config)
         graph, stage = edge.exported_program().graph, "emitting the program"
         _check_layers(graph)
-        return edge.to_executorch(ExecutorchBackendConfig(extract_delegate_segments=True))
+        lowered = edge.to_executorch(ExecutorchBackendConfig(extract_delegate_segments=True))
+        _check_kernels(lowered, program.graph)
+        return lowered
     except (ConversionError, LayersLeftOut):
         raise
     except Exception as error:  # executorch's passes raise whatever they meet
@@ -53,3 +55,15 @@ def _check_layers(graph: torch.fx.Graph) -> None:
     layers = [node for node in users if any(kind in str(node.target) for kind in ("convolution", "linear", "mm"))]
     if layers:
         raise LayersLeftOut([node_path(node) for node in layers])
+
+
+def _check_kernels(lowered: Any, graph: torch.fx.Graph) -> None:
+    """The runtime has fewer kernels than the compiler has operators, and says so only when a file is loaded."""
+    from executorch.extension.pybindings import portable_lib
+
+    known = set(portable_lib._get_operator_names())
+    used = [op for plan in lowered.executorch_program.execution_plan for op in plan.operators]
+    names = [f"{op.name}.{op.overload}" if op.overload else op.name for op in used]
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise unsupported_operators(missing, graph)

@@ -19,19 +19,18 @@ from ashore_converters.executorch_quantizer import GraphQuantizer
 
 def quantize_dynamic(program: ExportedProgram, request: ConversionRequest) -> ExportedProgram:
     """int8 weights in linear layers, whose inputs are quantized at run time."""
-    prepared = observed(program, request.recipe)
+    prepared = observed(program.module(check_guards=False), request.recipe)
     with torch.no_grad():
         prepared(*example_tensors(request))  # weights are observed as they are used
     return export_again(convert_pt2e(prepared), request)
 
 
-def observed(program: ExportedProgram, recipe: Recipe) -> GraphModule:
-    """The program's graph with an observer wherever the recipe wants int8."""
+def observed(graph: GraphModule, recipe: Recipe) -> GraphModule:
+    """A program's graph with an observer wherever the recipe wants int8."""
 
     def precision_of(node: Node) -> Precision:
         return precision_at(recipe, node_paths(node))
 
-    graph = program.module(check_guards=False)
     prepared: GraphModule = prepare_pt2e(graph, GraphQuantizer(specs(), precision_of))
     return prepared
 

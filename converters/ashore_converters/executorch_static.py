@@ -23,7 +23,8 @@ from ashore.interfaces import Progress
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
 from ashore.types.recipe import LayerRule, Recipe
-from ashore.types.tensor import Sample
+from ashore.types.tensor import Sample, TensorSpec
+from ashore_converters.executorch_edges import with_int8_edges
 from ashore_converters.executorch_export import export_again, sample_tensors
 from ashore_converters.executorch_failures import node_path
 from ashore_converters.executorch_graph import fence_float_convolutions
@@ -52,18 +53,21 @@ _BEHIND_SCORES = {
 
 
 @dataclass(frozen=True)
-class StaticProgram:
-    """A quantized program, the recipe that was carried out, and what the user should know of it."""
+class QuantizedProgram:
+    """A quantized program with its edges, the recipe that was carried out, and what the user should know of it."""
 
     program: ExportedProgram
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
     recipe: Recipe
     warnings: tuple[str, ...] = ()
 
 
-def quantize_static(program: ExportedProgram, request: ConversionRequest, progress: Progress) -> StaticProgram:
+def quantize_static(program: ExportedProgram, request: ConversionRequest, progress: Progress) -> QuantizedProgram:
     """int8 weights and activations, with ranges observed on the calibration samples one by one."""
-    recipe = request.recipe if request.recipe.int8_io else _with_unrounded_scores(request.recipe, program.graph)
-    prepared = observed(program, recipe)
+    graph = program.module(check_guards=False)
+    recipe = request.recipe if request.recipe.int8_io else _with_unrounded_scores(request.recipe, graph.graph)
+    prepared = observed(graph, recipe)
     progress(f"observing ranges on {len(request.calibration)} samples")
     run(prepared, [sample_tensors(sample, request.inputs) for sample in request.calibration])
     _keep_output_ranges(prepared)
@@ -73,7 +77,9 @@ def quantize_static(program: ExportedProgram, request: ConversionRequest, progre
         recipe, warnings = _choose_start(prepared, recipe, request)
     converted = convert_pt2e(prepared)
     fence_float_convolutions(converted)
-    return StaticProgram(export_again(converted, request), recipe, warnings)
+    if request.recipe.int8_io:
+        request = with_int8_edges(converted, request)
+    return QuantizedProgram(export_again(converted, request), request.inputs, request.outputs, recipe, warnings)
 
 
 def _with_unrounded_scores(recipe: Recipe, graph: Graph) -> Recipe:
@@ -157,7 +163,8 @@ def _multiplications(layer: Node, prepared: GraphModule) -> int:
 def _told(found: FloatStart, kept: list[str], samples: int) -> tuple[str, ...]:
     if not kept:
         return ()
+    subject = "first layer stays" if len(kept) == 1 else f"first {len(kept)} layers stay"
     return (
-        f"the first {len(kept)} layers stay in fp32 ({', '.join(kept)}): on {samples} calibration samples that "
+        f"the {subject} in fp32 ({', '.join(kept)}): on {samples} calibration samples that "
         f"raises SQNR from {found.int8_sqnr_db:.1f} to {found.sqnr_db:.1f} dB",
     )
