@@ -5,6 +5,7 @@ Field numbers are those of executorch's ``program.fbs``.
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections import Counter
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from ashore_converters.flatbuffer import Malformed, Table, root
 _IDENTIFIER = b"ET12"
 _HEADER = struct.Struct("<4sIQQQ")
 """Behind the flatbuffer's own eight bytes: magic, length, program size, segments' offset, segments' size."""
+
+_SMALLEST = 8 + _HEADER.size
 
 _DTYPES = {
     0: "uint8",
@@ -86,16 +89,19 @@ def read_contents(path: Path) -> FileContents:
 
 def _load(path: Path) -> memoryview:
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except ValueError as error:  # mmap refuses an empty file
+        raise ArtifactError(f"{path} is empty", "copy or download it again, or convert the model again") from error
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror}", "check the path and its permissions") from error
-    if len(data) < 8 or data[4:8] != _IDENTIFIER:
-        found = data[4:8].decode("ascii", "replace") if len(data) >= 8 else f"{len(data)} bytes"
+    if len(data) < _SMALLEST or data[4:8] != _IDENTIFIER:
+        found = bytes(data[4:8]).decode("ascii", "replace")
         raise ArtifactError(
             f"{path} is not an ExecuTorch program: expected the mark {_IDENTIFIER.decode()} at byte 4, found {found!r}",
             "give a .pte file, as `ashore convert --to executorch` writes",
         )
-    return memoryview(data)
+    return data
 
 
 def _parse(path: Path, data: memoryview) -> _Program:
@@ -204,7 +210,7 @@ def _bytes_by_part(program: _Program, plan: Table, payloads: list[Payload]) -> d
         parts["delegates' constants"] = sum(len(program.segments[index]) for index in named)
     counted = sum(parts.values()) - _inline_delegate_bytes(program, plan)
     parts["padding and other"] = max(0, program.file_bytes - counted)
-    return parts
+    return {part: size for part, size in parts.items() if size}
 
 
 def _inline_delegate_bytes(program: _Program, plan: Table) -> int:
