@@ -9,7 +9,12 @@ from ashore.sources.layers import check_layer_rules
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
 from ashore_converters.bake import QuantizedWeight, quantized_weights
-from ashore_converters.executorch_layers import count_convolutions, linear_weights, recurrent_paths
+from ashore_converters.executorch_layers import (
+    count_convolutions,
+    is_quantized_program,
+    linear_weights,
+    recurrent_paths,
+)
 
 _FLOAT, _HALF, _STATIC = Precision.FP32, Precision.FP16, Precision.INT8
 _DYNAMIC, _FOUR_BITS = Precision.INT8_DYNAMIC, Precision.INT4
@@ -35,6 +40,8 @@ def cautions(request: ConversionRequest) -> tuple[str, ...]:
     """
     _refuse_recipe(request)
     check_layer_rules(request.recipe, request.model.get_submodule("model"))
+    if is_quantized_program(request.model):
+        return _own_quantization(request)
     return (*_already_quantized(request), *_left_float(request))
 
 
@@ -62,6 +69,17 @@ def _refuse_recipe(request: ConversionRequest) -> None:
             f"int8_io asks for int8 tensors at the edge of a file of {recipe.precision}",
             "only static int8 has fixed scales to give them: use --precision int8, or drop int8_io",
         )
+
+
+def _own_quantization(request: ConversionRequest) -> tuple[str, ...]:
+    recipe = request.recipe
+    if recipe.precision not in (_STATIC, _DYNAMIC) or recipe.layers or recipe.int8_io:
+        asked = "layer rules or int8_io" if recipe.layers or recipe.int8_io else str(recipe.precision)
+        raise UnsupportedModel(
+            f"the model is quantized by PT2E already, and {asked} would change what it computes",
+            f"use --precision {_STATIC} or {_DYNAMIC}, which keep its own quantization, or give the float model",
+        )
+    return ("the model is quantized by PT2E already; the file keeps that quantization",)
 
 
 def _already_quantized(request: ConversionRequest) -> Iterator[str]:

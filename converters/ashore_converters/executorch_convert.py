@@ -20,6 +20,7 @@ from ashore_converters.bake import bake
 from ashore_converters.executorch_check import runs_as_quantized
 from ashore_converters.executorch_export import export
 from ashore_converters.executorch_half import HalfInside
+from ashore_converters.executorch_layers import is_quantized_program
 from ashore_converters.executorch_lower import LayersLeftOut, lower
 from ashore_converters.executorch_quantize import quantize_4bit, quantize_dynamic
 from ashore_converters.executorch_static import QuantizedProgram, quantize_static
@@ -74,6 +75,8 @@ def _prepared_module(request: ConversionRequest) -> torch.nn.Module:
 
 
 def _quantized(program: ExportedProgram, request: ConversionRequest, progress: Progress) -> QuantizedProgram:
+    if is_quantized_program(request.model):
+        return QuantizedProgram(program, request.inputs, request.outputs, request.recipe)
     if request.recipe.precision is Precision.INT8:
         return quantize_static(program, request, progress)
     if request.recipe.precision is Precision.INT8_DYNAMIC:

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils import prune, weight_norm
 
 from ashore import ModelSource, UnsupportedModel
-from conversions import noisy_source, to_executorch
+from conversions import noisy_source, samples, to_executorch
 
 
 def mlp() -> nn.Sequential:
@@ -161,3 +161,34 @@ def test_one_dimensional_float_convolutions_beside_int8_ones(kind: str, tmp_path
     recipe = Recipe(Precision.INT8, (LayerRule("1", Precision.FP32),))
     artifact = to_executorch(noisy_source(model, (1, 4, 24)), "int8", tmp_path, recipe)
     assert artifact.manifest is not None and artifact.manifest.parity.sqnr_db > 20
+
+
+def quantized_by_pt2e(*, dynamic: bool) -> ModelSource:
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    drawn = samples((2, 64))
+    config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=dynamic)
+    graph = torch.export.export(mlp().eval(), drawn[0]).module(check_guards=False)
+    prepared = prepare_pt2e(graph, XNNPACKQuantizer().set_global(config))
+    for sample in drawn[:12]:
+        prepared(*sample)
+    program = torch.export.export(convert_pt2e(prepared), drawn[0])
+    return ModelSource(program, drawn[0], "net", calibration=drawn[:12], evaluation=drawn[12:])
+
+
+# torch's own export of a quantized graph warns of a treespec it deprecates itself.
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize(("dynamic", "precision"), [(False, "int8"), (True, "int8-dynamic")])
+def test_programs_quantized_by_pt2e_keep_their_own_quantization(dynamic: bool, precision: str, tmp_path: Path) -> None:
+    artifact = to_executorch(quantized_by_pt2e(dynamic=dynamic), precision, tmp_path)
+    assert artifact.manifest is not None
+    assert artifact.manifest.parity.sqnr_db > 40
+    assert artifact.manifest.file.bytes < 20_000
+    assert "the model is quantized by PT2E already; the file keeps that quantization" in artifact.manifest.warnings
+    with pytest.raises(UnsupportedModel) as caught:
+        to_executorch(quantized_by_pt2e(dynamic=dynamic), "fp32", tmp_path)
+    assert "fp32 would change what it computes" in caught.value.message
