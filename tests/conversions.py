@@ -28,3 +28,9 @@ def to_executorch(source: ModelSource, precision: str, folder: Path, recipe: Rec
     """Converted, judged on the host and published; raises where it falls below the precision's floor."""
     (artifact,) = ashore.convert(source, to=["executorch"], precisions=[precision], recipe=recipe, output=folder)
     return artifact
+
+
+def to_litert(source: ModelSource, precision: str, folder: Path, recipe: Recipe | None = None) -> Artifact:
+    """As :func:`to_executorch`, for the other backend."""
+    (artifact,) = ashore.convert(source, to=["litert"], precisions=[precision], recipe=recipe, output=folder)
+    return artifact

@@ -40,7 +40,12 @@ class Observed:
         return {name: self._range(name, caution) for name in self._samples[0]}
 
     def grid_db(self, name: str) -> float:
-        """How well 256 even levels over its range describe a tensor: SQNR in dB, rounding alone."""
+        """How well 256 even levels over its range describe the middle one of a tensor's rows: SQNR in dB.
+
+        Rounding alone counts; 200 for tensors of integers.
+        """
+        if name not in self._samples[0]:
+            return 200.0
         seen = self._range(name, 0.0)
         step = float(seen["max"].item() - min(seen["min"].item(), 0.0)) / 255
         power = float(np.mean([sample[name]["power"] for sample in self._samples]))
@@ -78,8 +83,8 @@ def _per_sample(model: bytes, graph: FileGraph, samples: Iterable[Sample]) -> It
 
 def _extremes(values: Array) -> dict[str, Any]:
     """Kept in the tensor's rank, which the quantizer expects where a constant shares the range."""
-    power = np.mean(np.square(values, dtype=np.float64))
-    return {"min": np.min(values, keepdims=True), "max": np.max(values, keepdims=True), "power": power}
+    rows = np.mean(np.square(np.atleast_1d(values), dtype=np.float64), axis=-1)
+    return {"min": np.min(values, keepdims=True), "max": np.max(values, keepdims=True), "power": np.median(rows)}
 
 
 def open_interpreter(model: bytes, *, keep_all_tensors: bool = False) -> Any:

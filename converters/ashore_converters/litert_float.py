@@ -33,16 +33,16 @@ def kept_float(file: FloatFile, observed: Observed, model: torch.nn.Module) -> f
     """Scopes of operators that no int8 can serve.
 
     In nets with attention or recurrence, all that lies between the layers with weights: it loses most, and most of it
-    the delegate does not take in int8. Everywhere, masks of minus infinity and what computes indices.
+    the delegate does not take in int8. Everywhere, masks of minus infinity, outliers, and what computes indices.
     """
-    graph, huge, indices = file.graph, observed.unquantizable(), _computing_indices(file.graph)
-    return frozenset(
-        scope(op, graph)
-        for op in graph.ops
-        if (is_sequence_model(graph, model) and op.name not in WEIGHTED)
-        or op in indices
-        or any(graph.tensors[index].name in huge for index in (*op.inputs, *op.outputs))
-    )
+    graph, huge, between = file.graph, observed.unquantizable(), is_sequence_model(file.graph, model)
+    kept = _computing_indices(graph)
+    for op in graph.ops:
+        names = [graph.tensors[index].name for index in (*op.inputs, *op.outputs)]
+        outliers = op.name not in WEIGHTED and observed.grid_db(names[-1]) < MIN_GRID_DB
+        if outliers or (between and op.name not in WEIGHTED) or huge & {*names}:
+            kept.add(op)
+    return frozenset(scope(op, graph) for op in kept)
 
 
 def is_sequence_model(graph: FileGraph, model: torch.nn.Module) -> bool:
