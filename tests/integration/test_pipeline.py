@@ -253,7 +253,8 @@ def slow_conversion(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         if line == "working\n":
             break
     yield process
-    process.kill()
+    for left in (*psutil.Process(process.pid).children(recursive=True), process) if process.poll() is None else ():
+        left.kill()
     process.communicate()
 
 
