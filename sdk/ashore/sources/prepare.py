@@ -15,6 +15,7 @@ from ashore.sources.exported import check_program
 from ashore.sources.layers import check_layer_rules
 from ashore.sources.provenance import describe_source
 from ashore.sources.samples import read_samples, similar_samples, to_array
+from ashore.sources.threads import fastest_threads
 from ashore.types.conversion import ConversionRequest
 from ashore.types.manifest import SourceRecord
 from ashore.types.recipe import Recipe
@@ -115,7 +116,8 @@ class PreparedSource:
         Raises:
             UsageError: the model fails on a sample, or gives NaN, with which nothing can be compared.
         """
-        return tuple(self._answer(index, sample) for index, sample in enumerate(self.evaluation))
+        with fastest_threads(lambda: self._answer(0, self.evaluation[0])):
+            return tuple(self._answer(index, sample) for index, sample in enumerate(self.evaluation))
 
     def _answer(self, index: int, sample: Sample) -> Sample:
         try:
