@@ -13,6 +13,9 @@ import pytest
 
 from commands import Command, Outcome
 
+# A shell starts background jobs with SIGINT ignored, and children inherit that: the tests of Ctrl-C need it back.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Command]:
