@@ -104,14 +104,16 @@ class ShamConverter(FakeConverter):
 def _work(behaviour: Behaviour) -> None:
     if not behaviour.sleep_s:
         return
-    print("working", file=sys.stderr, flush=True)
-    if behaviour.child:
-        with subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({behaviour.sleep_s})"]) as child:
-            try:
-                child.wait()
-            finally:
-                child.kill()
-    time.sleep(behaviour.sleep_s)
+    sleep = f"import time; time.sleep({behaviour.sleep_s})"
+    child = subprocess.Popen([sys.executable, "-c", sleep]) if behaviour.child else None
+    try:
+        # Not before the child is ours to end: a signal inside of Popen would leave it to nobody.
+        print("working", file=sys.stderr, flush=True)
+        time.sleep(behaviour.sleep_s)
+    finally:
+        if child is not None:
+            child.kill()
+            child.wait()
 
 
 def _made(path: Path) -> _Made:
