@@ -22,6 +22,7 @@ from ashore import registry
 from ashore.errors import ArtifactError, InputMismatch, LoweringFailed, TargetUnavailable, UnsupportedModel
 from ashore.types.artifact import Artifact
 from ashore.types.conversion import Conversion, ConversionRequest, Delegation, FileContents, UndelegatedOp
+from ashore.types.reading import MemoryReading, OpTime, OpTimes
 from ashore.types.target import TargetInfo, TargetKind
 from ashore.types.tensor import Array, Sample, TensorSpec
 
@@ -131,6 +132,12 @@ class FakeSession:
         self.inputs: tuple[TensorSpec, ...] = made.request.inputs
         self.outputs: tuple[TensorSpec, ...] = made.request.outputs
         self.last_run_ns = 1
+        self.load_ns = 1
+        self.planned_bytes: int | None = None
+        self.runner = "native"
+        self.engine_version = "1"
+        self.pid: int | None = None
+        self.baseline = self.loaded = self.memory()
 
     def run(self, inputs: Mapping[str, Array]) -> Sample:
         from ashore.sources.prepare import run_eager
@@ -139,6 +146,15 @@ class FakeSession:
             raise InputMismatch(f"unknown input among {sorted(inputs)}", "name them as the model does")
         results = run_eager(self._made.request.model, inputs, self.outputs)  # type: ignore[arg-type]
         return {name: _spoiled(array, self._made.behaviour) for name, array in results.items()}
+
+    def repeat(self, runs: int) -> list[int]:
+        return [1] * runs
+
+    def memory(self) -> MemoryReading:
+        return MemoryReading(2**20, 2**21, None, None, "imagined")
+
+    def ops(self) -> OpTimes:
+        return OpTimes(1, (OpTime("mm", "aten.mm", False, 1, 1),))
 
     def close(self) -> None: ...
 
@@ -164,8 +180,10 @@ class FakeHost:
     def describe(self) -> TargetInfo:
         return TargetInfo("host", TargetKind.HOST, "imagined", 1, 2**30, "x86_64", "Linux", ("fake", "sham"))
 
-    def open(self, artifact: Artifact, *, threads: int = 1, timeout_s: float = 300.0) -> FakeSession:
-        del threads, timeout_s
+    def open(
+        self, artifact: Artifact, *, threads: int = 1, timeout_s: float = 300.0, count_ops: bool = False
+    ) -> FakeSession:
+        del threads, timeout_s, count_ops
         return FakeSession(_made(artifact.file))
 
 

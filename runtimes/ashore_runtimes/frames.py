@@ -1,9 +1,11 @@
-"""The wire between a session and its child process: small frames on pipes, tensors laid out in shared memory.
+"""The wire between a session and its runner, version 2: small frames on two pipes.
 
-A frame is a little-endian header ``u32 body length, u8 kind`` and the body. Tensors never travel in a frame: it carries
-their *layout*, that is where each one lies in a shared memory file and which shape it has:
-``u16 tensors, then for each: u64 byte offset, u8 rank, u64 per dimension``. Element types are agreed when the model is
-loaded and do not change. This module needs neither numpy nor ashore, so that a child starts quickly.
+A frame is a little-endian header ``u32 body length, u8 kind`` and the body. Tensors lie in memory that both processes
+map (*shared*), or follow inside the frame (*inline*, where no memory can be shared). Either way the frame carries their
+*layout*, where each one lies and which shape it has: ``u16 tensors, then for each: u64 byte offset, u8 rank, u64 per
+dimension``. Offsets are multiples of 64 and count from the start of the shared file, or of the inline data. Element
+types are agreed when the model is loaded and do not change. docs/formats.md describes each body. This module needs
+neither numpy nor ashore, so that a child starts quickly.
 """
 
 from __future__ import annotations
@@ -14,36 +16,76 @@ import struct
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 _HEADER = struct.Struct("<IB")
 _COUNT = struct.Struct("<H")
 _SLOT = struct.Struct("<QB")
 _READ_BYTES = 1 << 12
-"""All but descriptions of models of many tensors fit; a larger buffer costs more to make than to fill."""
-_ALIGNMENT_BYTES = 64
+"""All but descriptions of models of many tensors, and inline tensors, fit; a larger buffer costs more to make."""
+_PIPE_BYTES = 1 << 16
+"""What a pipe holds: no read gives more."""
+ALIGNMENT_BYTES = 64
 """A cache line, and as much as any kernel asks of an input's address."""
-MAX_BODY_BYTES = 1 << 24
+MAX_BODY_BYTES = 2**31 - 1
+MAX_WORDS_BYTES = 1 << 24
+"""Longest body where tensors are shared: no frame carries more than text then, and longer ones are noise."""
+
+Buffer = bytes | bytearray | memoryview
 
 
 class Kind(IntEnum):
-    """What a frame means; requests come from the parent, answers from the child."""
+    """What a frame means; requests come from the session, answers from the runner."""
 
     HELLO = 0x5A
-    """Answer, unasked: the engine's libraries are imported. A rare value: a stray print must not look like it."""
+    """Answer, unasked: JSON; libraries are up. A rare value: a stray print must not look like it."""
     LOAD = 1
-    """Request: the path of the model file."""
+    """Request: u8 flags, [32 bytes SHA-256], the path of the model file as the runner sees it."""
     LOADED = 2
-    """Answer: JSON {inputs, outputs, load_ns}."""
+    """Answer: JSON {inputs, outputs, load_ns, memory, planned_bytes}."""
     RUN = 3
-    """Request: the layout of the inputs."""
+    """Request: u32 layout length, layout of the inputs, [inline data]."""
     RAN = 4
-    """Answer: u64 nanoseconds in the engine, then the layout of the outputs."""
+    """Answer: u64 nanoseconds in the engine, u32 layout length, layout of the outputs, [inline data]."""
     FAILED = 5
-    """Answer: JSON {error, message}; the child goes on."""
+    """Answer: JSON {error, message}; the runner goes on."""
+    REPEAT = 6
+    """Request: u32 runs on the inputs of the latest RUN."""
+    REPEATED = 7
+    """Answer: u64 nanoseconds for each run."""
+    MEMORY = 8
+    """Request, empty."""
+    MEMORY_IS = 9
+    """Answer: JSON {rss_bytes, peak_bytes, swap_bytes, pss_bytes, method}; what is unknown is left out."""
+    OPS = 10
+    """Request, empty; only where LOAD asked to count operators."""
+    OPS_ARE = 11
+    """Answer: JSON {runs, ops: [{name, type, delegated, ns, calls}]}, summed since the load."""
 
 
-_KINDS = {int(kind): kind for kind in Kind}
+ANSWERS = frozenset(
+    {Kind.HELLO, Kind.LOADED, Kind.RAN, Kind.FAILED, Kind.REPEATED, Kind.MEMORY_IS, Kind.OPS_ARE},
+)
+REQUESTS = frozenset(Kind) - ANSWERS
+
+
+class LoadFlag(IntEnum):
+    """Bits of the first byte of LOAD."""
+
+    COUNT_OPS = 1
+    SHA256 = 2
+
+
+class Fault(StrEnum):
+    """Code words of FAILED: whose trouble it is."""
+
+    CHECKSUM_MISMATCH = "ChecksumMismatch"
+    INVALID_MODEL = "InvalidModel"
+    UNSUPPORTED = "Unsupported"
+    INVALID_INPUT = "InvalidInput"
+    ENGINE_FAILED = "EngineFailed"
+    IMPORT_ERROR = "ImportError"
+    PROTOCOL_ERROR = "ProtocolError"
 
 
 class ProtocolError(Exception):
@@ -52,31 +94,56 @@ class ProtocolError(Exception):
 
 @dataclass(frozen=True)
 class Slot:
-    """Where a tensor lies in a shared memory file."""
+    """Where a tensor lies."""
 
     offset: int
     shape: tuple[int, ...]
 
 
 class Channel:
-    """Both directions of a conversation, on two file descriptors that it does not own."""
+    """Both directions of a conversation, on two file descriptors that it does not own.
 
-    def __init__(self, read_fd: int, write_fd: int) -> None:
+    ``expected`` are the kinds that may come in, ``max_body_bytes`` the longest body that may: anything else is noticed
+    at once, where waiting for the rest of it would take until the limit.
+    """
+
+    def __init__(
+        self,
+        read_fd: int,
+        write_fd: int,
+        expected: frozenset[Kind] = frozenset(Kind),
+        max_body_bytes: int = MAX_WORDS_BYTES,
+    ) -> None:
         self._read_fd = read_fd
         self._write_fd = write_fd
-        self._buffer = b""
-        self._readable = select.poll()
+        self._expected = {int(kind): kind for kind in expected}
+        self._max_body_bytes = max_body_bytes
+        self._buffer = bytearray()
+        self._readable, self._writable = select.poll(), select.poll()
         self._readable.register(read_fd, select.POLLIN)
+        self._writable.register(write_fd, select.POLLOUT)
 
-    def send(self, kind: Kind, body: bytes = b"") -> None:
-        """Raises BrokenPipeError where the other side is gone."""
-        frame = _HEADER.pack(len(body), kind) + body
-        sent = os.write(self._write_fd, frame)
-        while sent < len(frame):
-            sent += os.write(self._write_fd, frame[sent:])
+    def send(self, kind: Kind, *parts: Buffer, timeout_s: float | None = None) -> None:
+        """One frame whose body is ``parts``, one after another. The limit works on a descriptor that does not block.
+
+        Raises:
+            BrokenPipeError: the other side is gone.
+            TimeoutError: it did not take the whole frame within ``timeout_s``.
+            ProtocolError: the body is longer than a frame may be.
+        """
+        body = b"".join(parts)
+        if len(body) > self._max_body_bytes:
+            raise ProtocolError(f"{len(body)} bytes are too many for one frame, which takes {self._max_body_bytes}")
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        left = memoryview(_HEADER.pack(len(body), kind) + body)
+        while left:
+            try:
+                left = left[os.write(self._write_fd, left) :]
+            except BlockingIOError:
+                _wait(self._writable, deadline_s)
 
     def receive(self, timeout_s: float | None = None) -> tuple[Kind, bytes]:
-        """The next frame.
+        """The next frame. After a TimeoutError, another call goes on where it stopped.
 
         Raises:
             EOFError: the other side closed its end.
@@ -84,31 +151,31 @@ class Channel:
             ProtocolError: what came is no frame.
         """
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        while (frame := self._take_frame()) is None:
-            self._read_more(deadline_s)
-        return frame
-
-    def _read_more(self, deadline_s: float | None) -> None:
-        if deadline_s is not None:
-            left_ms = max(0.0, deadline_s - time.monotonic()) * 1e3
-            if not self._readable.poll(min(left_ms, 1e9)):
-                raise TimeoutError
-        chunk = os.read(self._read_fd, _READ_BYTES)
-        if not chunk:
-            raise EOFError
-        self._buffer += chunk
-
-    def _take_frame(self) -> tuple[Kind, bytes] | None:
-        if len(self._buffer) < _HEADER.size:
-            return None
+        self._fill(_HEADER.size, deadline_s)
         length, kind = _HEADER.unpack_from(self._buffer)
-        if length > MAX_BODY_BYTES or kind not in _KINDS:
-            raise ProtocolError(f"not a frame: {self._buffer[:80]!r}")
+        if length > self._max_body_bytes or kind not in self._expected:
+            raise ProtocolError(f"not a frame: {bytes(self._buffer[:80])!r}")
         end = _HEADER.size + length
-        if len(self._buffer) < end:
-            return None
-        body, self._buffer = self._buffer[_HEADER.size : end], self._buffer[end:]
-        return _KINDS[kind], body
+        self._fill(end, deadline_s)
+        body = bytes(memoryview(self._buffer)[_HEADER.size : end])
+        del self._buffer[:end]
+        return self._expected[kind], body
+
+    def _fill(self, size_bytes: int, deadline_s: float | None) -> None:
+        """Read until ``size_bytes`` are in the buffer."""
+        while (missing := size_bytes - len(self._buffer)) > 0:
+            if deadline_s is not None:
+                _wait(self._readable, deadline_s)
+            chunk = os.read(self._read_fd, min(max(missing, _READ_BYTES), _PIPE_BYTES))
+            if not chunk:
+                raise EOFError
+            self._buffer += chunk
+
+
+def _wait(poll: select.poll, deadline_s: float | None) -> None:
+    left_ms = None if deadline_s is None else min(1e9, max(0.0, deadline_s - time.monotonic()) * 1e3)
+    if not poll.poll(left_ms):
+        raise TimeoutError
 
 
 def lay_out(shapes: Iterable[Sequence[int]], item_bytes: Iterable[int]) -> tuple[tuple[Slot, ...], int]:
@@ -117,7 +184,7 @@ def lay_out(shapes: Iterable[Sequence[int]], item_bytes: Iterable[int]) -> tuple
     end = 0
     for shape, size in zip(shapes, item_bytes, strict=True):
         slots.append(Slot(end, tuple(shape)))
-        end += -(-_volume(shape) * size // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
+        end += -(-_volume(shape) * size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
     return tuple(slots), end
 
 

@@ -9,6 +9,7 @@ from typing import Protocol, Self, runtime_checkable
 
 from ashore.types.artifact import Artifact
 from ashore.types.conversion import Conversion, ConversionRequest, FileContents
+from ashore.types.reading import MemoryReading, OpTimes
 from ashore.types.target import TargetInfo
 from ashore.types.tensor import Array, Sample, TensorSpec
 
@@ -56,6 +57,25 @@ class Session(Protocol):
     outputs: tuple[TensorSpec, ...]
     last_run_ns: int
     """Nanoseconds the engine itself took for the latest run; 0 before the first."""
+    load_ns: int
+    """Nanoseconds the engine took to load the file, its libraries being in memory."""
+    planned_bytes: int | None
+    """What the file itself plans for activations; None where the engine does not say."""
+    runner: str
+    """``native`` or ``python``: the program that runs the engine."""
+    engine_version: str
+    pid: int | None
+    """The process on this machine; None where the model runs elsewhere."""
+
+    @property
+    def baseline(self) -> MemoryReading:
+        """Memory with the engine's libraries loaded, before any model. Raises as ``memory`` does."""
+        ...
+
+    @property
+    def loaded(self) -> MemoryReading:
+        """Memory with the model loaded, before the first run. Raises as ``memory`` does."""
+        ...
 
     def run(self, inputs: Mapping[str, Array]) -> Sample:
         """One inference. Names, dtypes and shapes are checked before anything is sent.
@@ -64,6 +84,32 @@ class Session(Protocol):
             InputMismatch: a name, dtype or shape differs from ``inputs``.
             EngineCrashed: the process died; the message names the signal and the last thing it did.
             ExecutionError: the engine reported an error, or the run took longer than the session's limit.
+        """
+        ...
+
+    def repeat(self, runs: int) -> list[int]:
+        """Run again on the inputs of the latest ``run``, moving no data; the nanoseconds the engine took, run by run.
+
+        Raises:
+            UsageError: there was no run yet, or ``runs`` is less than 1.
+            ExecutionError, EngineCrashed: as ``run``.
+        """
+        ...
+
+    def memory(self) -> MemoryReading:
+        """Memory now.
+
+        Raises:
+            ExecutionError: the system of the target does not say.
+        """
+        ...
+
+    def ops(self) -> OpTimes:
+        """Times of the operators, summed over all runs so far.
+
+        Raises:
+            UsageError: the session was not opened with ``count_ops=True``.
+            ExecutionError: this runner cannot tell.
         """
         ...
 
@@ -87,8 +133,16 @@ class Target(Protocol):
 
     def describe(self) -> TargetInfo: ...
 
-    def open(self, artifact: Artifact, *, threads: int = 1, timeout_s: float = 300.0) -> Session:
-        """Load a model. ``artifact.file`` has been checked against its manifest already."""
+    def open(
+        self, artifact: Artifact, *, threads: int = 1, timeout_s: float = 300.0, count_ops: bool = False
+    ) -> Session:
+        """Load a model. ``artifact.file`` has been checked against its manifest already.
+
+        Args:
+            threads: for the engine, at least 1.
+            timeout_s: longest time to load the model, and longest time of each run.
+            count_ops: measure operators, for ``Session.ops``; the runs become slower.
+        """
         ...
 
 
