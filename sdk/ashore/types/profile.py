@@ -119,7 +119,7 @@ class Memory:
     """Of the process that holds the engine, in a pass of its own.
 
     ``baseline_bytes`` is before the model is loaded, ``loaded_bytes`` after it, ``peak_bytes`` the most up to the end
-    of the runs. ``planned_bytes`` are the arenas that the engine says it planned. ``methods`` names each field's source.
+    of the runs. ``planned_bytes`` are the arenas that the engine says it planned. ``methods`` names where each is from.
     """
 
     baseline_bytes: int
