@@ -9,6 +9,7 @@ from typing import Protocol, Self, runtime_checkable
 
 from ashore.types.artifact import Artifact
 from ashore.types.conversion import Conversion, ConversionRequest, FileContents
+from ashore.types.profile import InstructionCounts
 from ashore.types.reading import MemoryReading, OpTimes
 from ashore.types.target import TargetInfo
 from ashore.types.tensor import Array, Sample, TensorSpec
@@ -143,6 +144,33 @@ class Target(Protocol):
             timeout_s: longest time to load the model, and longest time of each run.
             count_ops: measure operators, for ``Session.ops``; the runs become slower.
         """
+        ...
+
+
+@runtime_checkable
+class CountsInstructions(Protocol):
+    """What a target may offer besides: counts that repeat, where time means nothing."""
+
+    def count_instructions(self, artifact: Artifact, inputs: Sample, *, runs: int = 3) -> InstructionCounts:
+        """Guest instructions of single inferences at one thread, after a warm-up.
+
+        Args:
+            inputs: as ``Session.run`` takes them.
+            runs: how many inferences are counted, each by itself.
+
+        Raises:
+            TargetUnavailable: what counts is not installed; the hint says how to add it.
+            ExecutionError: the model could not be run.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadsFiles(Protocol):
+    """What a target may offer besides, for governor, clocks, temperature and load of the machine it is."""
+
+    def read_text(self, path: str) -> str | None:
+        """The text of a small file there, such as ``/proc/loadavg``; None where it cannot be read."""
         ...
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ashore.interfaces import Session
@@ -10,9 +12,13 @@ from ashore.types.tensor import Array, Sample, TensorSpec
 
 def run_real(session: Session, sample: Sample) -> Sample:
     """Run on real values: inputs are quantized and outputs dequantized where the file's edge is quantized."""
-    quantized = {spec.name: _quantize(sample[spec.name], spec) for spec in session.inputs}
-    results = session.run(quantized)
+    results = session.run(at_edge(session.inputs, sample))
     return {spec.name: _dequantize(results[spec.name], spec) for spec in session.outputs}
+
+
+def at_edge(inputs: Sequence[TensorSpec], sample: Sample) -> Sample:
+    """Real values as the file takes them: quantized where its edge is."""
+    return {spec.name: _quantize(sample[spec.name], spec) for spec in inputs}
 
 
 def _quantize(array: Array, spec: TensorSpec) -> Array:
