@@ -166,6 +166,19 @@ class CountsInstructions(Protocol):
 
 
 @runtime_checkable
+class Cleans(Protocol):
+    """What a target may offer besides, where models leave something behind."""
+
+    def clean(self) -> str:
+        """Remove everything that ashore put there; what was done, in a sentence.
+
+        Raises:
+            TargetError: it cannot be reached, or does not let go.
+        """
+        ...
+
+
+@runtime_checkable
 class ReadsFiles(Protocol):
     """What a target may offer besides, for governor, clocks, temperature and load of the machine it is."""
 

@@ -152,12 +152,21 @@ def inspect(terminal: Terminal, artifact: Path) -> None:
 
 
 @click.command(short_help="Where models can run, and whether it is ready.")
+@click.option("--clean", "cleaned", metavar="T", help="Remove what ashore left on a target, such as adb:SERIAL.")
 @_common
-def targets(terminal: Terminal) -> None:
+def targets(terminal: Terminal, cleaned: str | None) -> None:
     """Every target, and whether it is ready."""
     from ashore.cli.results import show_targets, target_fields
+    from ashore.pipeline.cleaning import clean
     from ashore.registry import all_targets
 
+    if cleaned is not None:
+        done = clean(cleaned)
+        if terminal.json:
+            terminal.show_json({"target": cleaned, "done": done})
+        else:
+            terminal.show_text(done)
+        return
     found = [target.describe() for target in all_targets()]
     if terminal.json:
         terminal.show_json({"targets": [target_fields(info) for info in found]})
