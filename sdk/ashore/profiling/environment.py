@@ -87,6 +87,7 @@ class Watch:
         return Load(
             before,
             after,
+            machine.core_count(read) or self.cores,
             others=self._others(),
             stolen=self._per_second(_total([window.counted.stolen_s for window in self._windows])),
             throttled_ns=_total([window.counted.throttled_ns for window in self._windows]),

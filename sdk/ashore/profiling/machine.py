@@ -58,6 +58,11 @@ def temperature_celsius(read: ReadText) -> float | None:
     return max(degrees, default=None)
 
 
+def core_count(read: ReadText) -> int | None:
+    """Cores whose time the system counts; a process may be allowed fewer."""
+    return len(re.findall(r"^cpu\d+ ", read("/proc/stat") or "", re.MULTILINE)) or None
+
+
 def load_average(read: ReadText) -> float | None:
     """Of the last minute."""
     words = (read("/proc/loadavg") or "").split()

@@ -208,12 +208,14 @@ class Load:
     """What else the machine did during the latency pass.
 
     ``average_before`` and ``average_after`` are the system's one-minute load averages. ``others`` and ``stolen`` are
-    cores taken by other processes and by the hypervisor, on average (1.0 = one whole core). ``throttled_ns`` is the
-    time for which the container's quota held us back; ``throttle_events`` counts the CPU's own, by heat or power.
+    cores, out of ``cores``, taken by other processes and by the hypervisor, on average (1.0 = one whole core).
+    ``throttled_ns`` is the time for which the container's quota held us back; ``throttle_events`` counts how often the
+    processor lowered its clock for heat or power.
     """
 
     average_before: float
     average_after: float
+    cores: int
     others: float | None = None
     stolen: float | None = None
     throttled_ns: int | None = None
