@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
+from ashore.cli.options import common
 from ashore.cli.terminal import Terminal
-
-_Body = Callable[..., int | None]
-
-
-def _common(body: _Body) -> _Body:
-    """Options of every command, and a stdout that only results reach.
-
-    The options carry no value: Terminal and the failure report read them from the words of the call, since a call
-    may fail before its options are parsed.
-    """
-
-    @functools.wraps(body)
-    def command(terminal: Terminal, /, **options: Any) -> int | None:
-        with terminal.guarded():
-            return body(terminal, **options)
-
-    passed = click.pass_obj(command)
-    with_json = click.option("--json", is_flag=True, expose_value=False, help="One JSON document on stdout.")(passed)
-    return click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")(with_json)
 
 
 @click.command(short_help="Convert a PyTorch model to files proven against it.")
@@ -50,7 +29,7 @@ def _common(body: _Body) -> _Body:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the files; by default ./<name>."
 )
-@_common
+@common
 def convert(
     terminal: Terminal,
     source: str,
@@ -96,7 +75,7 @@ def convert(
 @click.command(short_help="Compare a file's answers with PyTorch's.")
 @click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--target", "targets", multiple=True, metavar="T", help="host by default; may be given again.")
-@_common
+@common
 def verify(terminal: Terminal, artifacts: tuple[Path, ...], targets: tuple[str, ...]) -> int:
     """Run the golden inputs of ARTIFACTS on a target and compare with PyTorch's outputs."""
     from ashore.cli.results import show_verifications, verification_fields
@@ -122,7 +101,7 @@ def verify(terminal: Terminal, artifacts: tuple[Path, ...], targets: tuple[str, 
 @click.option("--output", required=True, type=click.Path(path_type=Path), metavar="F.npz", help="Where the outputs go.")
 @click.option("--target", default="host", show_default=True, metavar="T", help="Where, as ashore targets lists.")
 @click.option("--threads", default=1, show_default=True, type=int, help="Threads of the engine.")
-@_common
+@common
 def run(terminal: Terminal, artifact: Path, inputs: Path, output: Path, target: str, threads: int) -> None:
     """One inference of ARTIFACT, from arrays in a file to arrays in a file."""
     from ashore.pipeline.execute import run_file
@@ -138,7 +117,7 @@ def run(terminal: Terminal, artifact: Path, inputs: Path, output: Path, target: 
 
 @click.command(short_help="What a model file is and what is in it.")
 @click.argument("artifact", type=click.Path(path_type=Path))
-@_common
+@common
 def inspect(terminal: Terminal, artifact: Path) -> None:
     """What ARTIFACT is: its manifest, tensors, operators, delegation and where its bytes go."""
     from ashore.cli.results import inspection_fields, show_inspection
@@ -153,7 +132,7 @@ def inspect(terminal: Terminal, artifact: Path) -> None:
 
 @click.command(short_help="Where models can run, and whether it is ready.")
 @click.option("--clean", "cleaned", metavar="T", help="Remove what ashore left on a target, such as adb:SERIAL.")
-@_common
+@common
 def targets(terminal: Terminal, cleaned: str | None) -> None:
     """Every target, and whether it is ready."""
     from ashore.cli.results import show_targets, target_fields
@@ -175,7 +154,7 @@ def targets(terminal: Terminal, cleaned: str | None) -> None:
 
 
 @click.command(short_help="What is installed, what is missing, how to add it.")
-@_common
+@common
 def doctor(terminal: Terminal) -> None:
     """What is installed, what is missing, and the exact command that adds it."""
     from dataclasses import asdict

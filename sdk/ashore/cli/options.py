@@ -1,0 +1,30 @@
+"""Options of every command."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from ashore.cli.terminal import Terminal
+
+_Body = Callable[..., int | None]
+
+
+def common(body: _Body) -> _Body:
+    """Options of every command, and a stdout that only results reach.
+
+    The options carry no value: Terminal and the failure report read them from the words of the call, since a call
+    may fail before its options are parsed.
+    """
+
+    @functools.wraps(body)
+    def command(terminal: Terminal, /, **options: Any) -> int | None:
+        with terminal.guarded():
+            return body(terminal, **options)
+
+    passed = click.pass_obj(command)
+    with_json = click.option("--json", is_flag=True, expose_value=False, help="One JSON document on stdout.")(passed)
+    return click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")(with_json)
