@@ -1,71 +1,79 @@
-"""The parent's side of a child process: start it, ask it, notice how it ends, end it."""
+"""The session's side of a runner's process: start it, ask it, notice how it ends, end it."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import signal
 import subprocess
-import sys
-from pathlib import Path
-from typing import NoReturn
+import time
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
 
-from ashore.errors import AshoreError, EngineCrashed, ExecutionError, TargetUnavailable
-from ashore_runtimes.frames import Channel, Kind, ProtocolError
+from ashore.errors import EngineCrashed, TargetUnavailable
+from ashore_runtimes.answers import Hello, read_failure, read_hello
+from ashore_runtimes.faults import reported_error
+from ashore_runtimes.frames import ANSWERS, MAX_BODY_BYTES, MAX_WORDS_BYTES, Buffer, Channel, Kind, ProtocolError
+from ashore_runtimes.launch import Ending, Launch
 from ashore_runtimes.log import Log
 from ashore_runtimes.shared import anonymous_file
 
-START_LIMIT_S = 300.0
-"""For Python and the engine's libraries to come up: seconds, but minutes on a cold disk under load."""
+_T = TypeVar("_T")
+
 GRACE_S = 2.0
 """From the end of the conversation to SIGTERM, and from there to SIGKILL."""
 
-# The child gets the parent's import path, so that it finds the same libraries in every kind of installation, but after
-# its own entries, so that a file beside the user's script can never stand in for a module of Python's.
-_BOOT = """
-import json, sys
-sys.path += [entry for entry in json.loads(sys.argv.pop()) if entry not in sys.path]
-from ashore_runtimes.worker import main
-main()
-"""
-
 
 class Child:
-    """A running worker. All that it holds is given back by ``end``, which may be called any number of times.
+    """A running runner. All that it holds is given back by ``end``, which may be called any number of times.
 
-    ``doing`` names the current work in messages; ``over`` says why there is no child any more, and is empty before.
+    Attributes:
+        doing: names the current work in messages.
+        over: says why there is no runner any more; empty before.
+        shared_fds: the files of the inputs and of the outputs; empty where tensors are inline.
     """
 
-    def __init__(self, backend: str, threads: int) -> None:
-        self.doing = f"starting the {backend} engine"
+    def __init__(self, launch: Launch, doing: str) -> None:
+        self.doing = doing
         self.over = ""
+        self._launch = launch
+        self._greeted = False
         self._owner_pid = os.getpid()
-        self.inputs_fd = anonymous_file("ashore-inputs")
-        self.outputs_fd = anonymous_file("ashore-outputs")
         self._log = Log()
+        names = ("ashore-inputs", "ashore-outputs") if launch.shared else ()
+        self.shared_fds = tuple(anonymous_file(name, may_shrink=False) for name in names)
         try:
-            self.process = _start(backend, threads, (self.inputs_fd, self.outputs_fd), self._log.fd)
+            self.process = _start(launch, self.shared_fds, self._log.fd)
         except BaseException:
             self._close_files()
             raise
+        self._open_channel()
+
+    def _open_channel(self) -> None:
         assert self.process.stdin is not None and self.process.stdout is not None  # both are pipes
         self._pipes = (self.process.stdin, self.process.stdout)
-        self._channel = Channel(self.process.stdout.fileno(), self.process.stdin.fileno())
+        requests_fd, answers_fd = (pipe.fileno() for pipe in self._pipes)
+        os.set_blocking(requests_fd, False)  # a runner that does not listen must not hold a request beyond its limit
+        longest_bytes = MAX_WORDS_BYTES if self._launch.shared else MAX_BODY_BYTES
+        self._channel = Channel(answers_fd, requests_fd, ANSWERS, longest_bytes)
 
-    def greet(self) -> None:
+    def greet(self) -> Hello:
         """Wait until the engine is up. Raises as ``ask`` does."""
-        self._exchange(None, b"", Kind.HELLO, START_LIMIT_S)
+        hello = self._exchange(None, (), Kind.HELLO, read_hello, self._launch.start_limit_s)
+        self._greeted = True
+        return hello
 
-    def ask(self, kind: Kind, body: bytes, answer: Kind, timeout_s: float) -> bytes:
-        """Send a request and wait for its answer.
+    def ask(
+        self, kind: Kind, parts: tuple[Buffer, ...], answer: Kind, read: Callable[[bytes], _T], timeout_s: float
+    ) -> _T:
+        """Send a request, wait for its answer, and ``read`` it, which raises ProtocolError for what it cannot.
 
         Raises:
-            ExecutionError: the child reports an error (and goes on), or took longer than ``timeout_s`` (and is ended).
-            EngineCrashed: the child died.
+            AshoreError: the runner reports a failure, and goes on.
+            EngineCrashed: what came is no answer; the runner was ended.
+            ExecutionError, TargetError: it died or took longer than ``timeout_s``, in the words of ``Launch.explain``.
         """
         self._log.mark()
-        return self._exchange(kind, body, answer, timeout_s)
+        return self._exchange(kind, parts, answer, read, timeout_s)
 
     def end(self, grace_s: float = GRACE_S, why: str = "it was closed") -> None:
         if self.over:
@@ -80,88 +88,86 @@ class Child:
             for pipe in self._pipes:
                 pipe.close()
             self._close_files()
+        if self._launch.after is not None and os.getpid() == self._owner_pid:
+            self._launch.after()
 
     def _close_files(self) -> None:
         self._log.close()
-        os.close(self.inputs_fd)
-        os.close(self.outputs_fd)
+        for fd in self.shared_fds:
+            os.close(fd)
 
-    def _exchange(self, kind: Kind | None, body: bytes, answer: Kind, timeout_s: float) -> bytes:
+    def _exchange(
+        self,
+        kind: Kind | None,
+        parts: tuple[Buffer, ...],
+        answer: Kind,
+        read: Callable[[bytes], _T],
+        timeout_s: float,
+    ) -> _T:
         try:
-            if kind is not None:
-                self._channel.send(kind, body)
-            got, answered = self._channel.receive(timeout_s)
+            got, body = self._converse(kind, parts, timeout_s)
+            if got is answer:
+                return read(body)
+            failure = read_failure(body) if got is Kind.FAILED else None
         except TimeoutError as error:
             self._report_hang(timeout_s, error)
-        except (EOFError, BrokenPipeError) as error:
+        except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             self._report_death(error)
         except ProtocolError as error:
-            self._report_nonsense(str(error))
+            self._report_nonsense(str(error), error)
         except BaseException:  # Ctrl-C, mostly: an answer nobody waits for would be taken for that of the next request
             self.end(grace_s=0.0, why=f"it was interrupted while {self.doing}")
             raise
-        if got is Kind.FAILED:
-            raise self._reported(answered)
-        if got is not answer:
+        if failure is None:
             self._report_nonsense(f"{got.name} in place of {answer.name}")
-        return answered
+        raise reported_error(failure, self.doing, self._ending().tail)
 
-    def _reported(self, body: bytes) -> AshoreError:
-        report: dict[str, str] = json.loads(body)
-        message = f"{self.doing} failed: {report['message'] or report['error']}{self._last_words()}"
-        if report["error"] in ("ImportError", "ModuleNotFoundError"):
-            return TargetUnavailable(message, "the library is installed but cannot be imported: reinstall it")
-        return ExecutionError(
-            message,
-            "this is the engine's own message; the file may be damaged, or made for another version of it",
-        )
+    def _converse(self, kind: Kind | None, parts: tuple[Buffer, ...], timeout_s: float) -> tuple[Kind, bytes]:
+        begin_s = time.monotonic()
+        if kind is not None:
+            self._channel.send(kind, *parts, timeout_s=timeout_s)
+        return self._channel.receive(max(0.0, begin_s + timeout_s - time.monotonic()))
 
-    def _report_hang(self, timeout_s: float, cause: Exception) -> NoReturn:
-        what = f"{self.doing} took longer than the limit of {timeout_s:g} s"
-        self.end(grace_s=0.0, why=what)
-        raise ExecutionError(f"{what}; its process was ended", "raise timeout_s if it only needs more time") from cause
+    def _report_hang(self, limit_s: float, cause: Exception) -> NoReturn:
+        ending = self._ending(limit_s=limit_s)
+        self.end(grace_s=0.0, why=f"{self.doing} took longer than the limit of {limit_s:g} s")
+        raise self._launch.explain(ending) from cause
 
     def _report_death(self, cause: Exception) -> NoReturn:
         _stop(self.process, GRACE_S)
-        what = f"the engine's process {_cause_of_death(self.process.returncode)} while {self.doing}"
-        words = self._last_words()
-        self.end(why=what)
-        raise EngineCrashed(f"{what}{words}", _ADVICE.get(-self.process.returncode, _CRASH_ADVICE)) from cause
+        error = self._launch.explain(self._ending())
+        self.end(why=error.message.partition("\n")[0])
+        raise error from cause
 
-    def _report_nonsense(self, answer: str) -> NoReturn:
+    def _report_nonsense(self, answer: str, cause: Exception | None = None) -> NoReturn:
         what = f"the engine's process answered out of turn while {self.doing}: {answer}"
         self.end(grace_s=0.0, why=what)
-        raise EngineCrashed(what, "does a sitecustomize module print on standard output when Python starts?")
+        raise EngineCrashed(what, "does a sitecustomize module print on standard output when Python starts?") from cause
 
-    def _last_words(self) -> str:
-        words = self._log.last_words()
-        return f"\n{words}" if words else ""
-
-
-_CRASH_ADVICE = "the file is probably damaged, or was made for another version of the engine; this process is unharmed"
-_ADVICE: dict[int, str] = {signal.SIGKILL: "something else ended it; where nobody did, the system ran out of memory"}
+    def _ending(self, limit_s: float | None = None) -> Ending:
+        """As things are now: call it before the log is closed."""
+        returncode = None if limit_s is not None else self.process.returncode
+        return Ending(self.doing, self._log.last_words(), self._greeted, returncode, limit_s)
 
 
-def _start(backend: str, threads: int, fds: tuple[int, ...], log_fd: int) -> subprocess.Popen[bytes]:
-    # A relative entry would mean another folder the day the child changes its own.
-    path = [entry for entry in sys.path if Path(entry).is_absolute()]
-    # The engines have pools of their own; those that numpy and torch would make only take memory.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+def _start(launch: Launch, fds: tuple[int, ...], log_fd: int) -> subprocess.Popen[bytes]:
+    words = ["--shared", *map(str, fds)] if fds else []
     try:
         return subprocess.Popen(
-            [sys.executable, "-I", "-c", _BOOT, backend, str(threads), *map(str, fds), json.dumps(path)],
+            [*launch.argv, *words],
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log_fd,
             pass_fds=fds,
-            env=environment,
+            env={**os.environ, **launch.environment},
+            cwd=launch.cwd,
             start_new_session=True,  # the terminal's Ctrl-C is for the parent alone
         )
     except OSError as error:
         raise TargetUnavailable(
-            f"cannot start a process of {sys.executable!r}: {error}",
-            "ashore runs models in a child of the same Python, which must be allowed to start",
+            f"cannot start {launch.argv[0]!r}: {error}",
+            "models run in a process of their own, which must be allowed to start; ashore doctor shows what is missing",
         ) from error
 
 
@@ -177,12 +183,3 @@ def _stop(process: subprocess.Popen[bytes], grace_s: float) -> None:
         if process.poll() is None:
             process.kill()
             process.wait()
-
-
-def _cause_of_death(returncode: int) -> str:
-    if returncode >= 0:
-        return f"ended with exit code {returncode}"
-    try:
-        return f"was killed by {signal.Signals(-returncode).name}"
-    except ValueError:
-        return f"was killed by signal {-returncode}"

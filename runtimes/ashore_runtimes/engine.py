@@ -24,6 +24,7 @@ class TensorFacts(TypedDict):
 class Engine(Protocol):
     """A library that runs models. ``Engine(threads)`` imports it; any exception is reported to the parent."""
 
+    version: str
     inputs: list[TensorFacts]
     outputs: list[TensorFacts]
 
@@ -35,8 +36,12 @@ class Engine(Protocol):
         """Take the inputs of all coming runs from these arrays, whose values change under the engine's hands."""
         ...
 
+    def feed(self) -> None:
+        """Move the bound arrays' values into the engine; before each ``invoke``."""
+        ...
+
     def invoke(self) -> int:
-        """One inference; the nanoseconds of the engine's own call, without moving data in."""
+        """One inference; the nanoseconds of the engine's own call."""
         ...
 
     def results(self) -> list[NDArray[Any]]:

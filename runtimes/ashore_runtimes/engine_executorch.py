@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -30,6 +31,7 @@ class ExecuTorchEngine:
 
     def __init__(self, threads: int) -> None:
         self._pybindings = import_pybindings()
+        self.version = importlib.metadata.version("executorch")
         # A method takes the pool as it is when it loads: a reset later would not reach it.
         self._pybindings._unsafe_reset_threadpool(threads)
         self._tensors: list[Any] = []
@@ -68,8 +70,10 @@ class ExecuTorchEngine:
 
         self._tensors = [torch.from_numpy(array) for array in inputs]
 
-    def invoke(self) -> int:
+    def feed(self) -> None:
         self._method.set_inputs(self._tensors)
+
+    def invoke(self) -> int:
         begin_ns = time.perf_counter_ns()
         self._method.execute()
         return time.perf_counter_ns() - begin_ns

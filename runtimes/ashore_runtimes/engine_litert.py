@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -25,6 +26,7 @@ class LiteRTEngine:
         from ai_edge_litert.interpreter import Interpreter
 
         self._make_interpreter = Interpreter
+        self.version = importlib.metadata.version("ai-edge-litert")
         self._threads = threads
         self._bound: list[NDArray[Any]] = []
 
@@ -64,9 +66,11 @@ class LiteRTEngine:
         self._interpreter.allocate_tensors()
         self._shapes = shapes
 
-    def invoke(self) -> int:
+    def feed(self) -> None:
         for index, array in zip(self._inputs, self._bound, strict=True):
             self._interpreter.set_tensor(index, array)
+
+    def invoke(self) -> int:
         begin_ns = time.perf_counter_ns()
         self._interpreter.invoke()
         return time.perf_counter_ns() - begin_ns

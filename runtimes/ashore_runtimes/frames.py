@@ -21,6 +21,7 @@ from enum import IntEnum, StrEnum
 _HEADER = struct.Struct("<IB")
 _COUNT = struct.Struct("<H")
 _SLOT = struct.Struct("<QB")
+_LAYOUT_BYTES = struct.Struct("<I")
 _READ_BYTES = 1 << 12
 """All but descriptions of models of many tensors, and inline tensors, fit; a larger buffer costs more to make."""
 _PIPE_BYTES = 1 << 16
@@ -98,6 +99,11 @@ class Slot:
 
     offset: int
     shape: tuple[int, ...]
+
+    @property
+    def volume(self) -> int:
+        """How many elements it has."""
+        return _volume(self.shape)
 
 
 class Channel:
@@ -194,6 +200,21 @@ def pack_layout(slots: Sequence[Slot]) -> bytes:
         parts.append(_SLOT.pack(slot.offset, len(slot.shape)))
         parts.append(struct.pack(f"<{len(slot.shape)}Q", *slot.shape))
     return b"".join(parts)
+
+
+def split_layout(body: memoryview) -> tuple[memoryview, memoryview]:
+    """``u32 layout length, layout, data`` taken apart. Raises ProtocolError where it is not that long."""
+    if len(body) < _LAYOUT_BYTES.size:
+        raise ProtocolError(f"{len(body)} bytes are too few for a layout of tensors")
+    end = _LAYOUT_BYTES.size + _LAYOUT_BYTES.unpack_from(body)[0]
+    if end > len(body):
+        raise ProtocolError(f"a layout that ends at byte {end} came in a body of {len(body)}")
+    return body[_LAYOUT_BYTES.size : end], body[end:]
+
+
+def join_layout(layout: bytes) -> bytes:
+    """``layout`` with its length before it, as RUN and RAN carry it."""
+    return _LAYOUT_BYTES.pack(len(layout)) + layout
 
 
 def unpack_layout(body: bytes) -> tuple[Slot, ...]:

@@ -11,7 +11,8 @@ from ashore.errors import ArtifactError, TargetUnavailable, UsageError
 from ashore.interfaces import Target
 from ashore.types.artifact import Artifact
 from ashore.types.target import TargetInfo, TargetKind
-from ashore_runtimes.session import HostSession
+from ashore_runtimes.native_runner import host_launch
+from ashore_runtimes.session import RunnerSession
 
 _DISTRIBUTIONS = {"executorch": "executorch", "litert": "ai-edge-litert"}
 """Backend -> the distribution whose engine runs its files; the backend's name is also that of ashore's extra."""
@@ -49,28 +50,27 @@ class HostTarget:
             problem=None if backends else 'no engine is installed: pip install "ashore[executorch,litert]"',
         )
 
-    def open(self, artifact: Artifact, *, threads: int = 1, timeout_s: float = 300.0) -> HostSession:
-        """Load a model in a new process.
-
-        Args:
-            threads: for the engine, at least 1.
-            timeout_s: longest time to load the model, and longest time of each run.
+    def open(
+        self, artifact: Artifact, *, threads: int = 1, timeout_s: float = 300.0, count_ops: bool = False
+    ) -> RunnerSession:
+        """Load a model in a new process. Arguments as ``ashore.interfaces.Target.open`` says.
 
         Raises:
             ArtifactError: the file is missing, or its manifest describes another.
             TargetUnavailable: the engine of this backend is not installed.
             ExecutionError: the engine cannot load the file; EngineCrashed where the attempt killed its process.
         """
-        _check_settings(artifact, threads, timeout_s)
+        check_settings(artifact, threads, timeout_s)
         if not _installed(artifact.backend):
             raise TargetUnavailable(
                 f"{artifact.file.name} needs {_DISTRIBUTIONS[artifact.backend]}, which is not installed",
                 f'pip install "ashore[{artifact.backend}]"',
             )
-        return HostSession(artifact, threads, timeout_s)
+        launch = host_launch(artifact.backend, threads)
+        return RunnerSession(artifact, launch, timeout_s=timeout_s, count_ops=count_ops)
 
 
-def _check_settings(artifact: Artifact, threads: int, timeout_s: float) -> None:
+def check_settings(artifact: Artifact, threads: int, timeout_s: float) -> None:
     if artifact.backend not in _DISTRIBUTIONS:
         raise UsageError(
             f"the host cannot run files of backend {artifact.backend!r}", f"it runs {', '.join(_DISTRIBUTIONS)}"

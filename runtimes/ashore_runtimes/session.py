@@ -1,80 +1,160 @@
-"""A model loaded in a child process of this machine."""
+"""A model loaded by a runner, wherever that runs."""
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, TypeVar
 
-from ashore.errors import ExecutionError
+from ashore.errors import ExecutionError, UsageError
 from ashore.types.artifact import Artifact
+from ashore.types.reading import MemoryReading, OpTimes
 from ashore.types.tensor import Array, Sample
+from ashore_runtimes.answers import Loaded, read_loaded, read_memory, read_ops, read_ran, read_repeated
 from ashore_runtimes.child import Child
 from ashore_runtimes.edges import match_edge
-from ashore_runtimes.frames import Kind
+from ashore_runtimes.frames import Buffer, Kind, LoadFlag
 from ashore_runtimes.inputs import accept_inputs
-from ashore_runtimes.tensors import SharedTensors
+from ashore_runtimes.launch import Launch
+from ashore_runtimes.transport import InlineTransport, SharedTransport, Transport
 
-_ENGINE_NS = struct.Struct("<Q")
+_T = TypeVar("_T")
+
+_RUNS = struct.Struct("<I")
+MAX_REPEATS = 1_000_000
+"""Times of more runs would not fit into one frame."""
 
 
-class HostSession:
+class RunnerSession:
     """Implements ``ashore.interfaces.Session``. Several threads may share one; their runs take turns.
 
-    ``pid`` is the child's, for those who measure its memory; ``load_ns`` is what the engine took to load the file, its
-    libraries being imported.
+    Args:
+        launch: how the runner is started.
+        timeout_s: longest time to load the model, and longest time of each run.
+        count_ops: have the engine time its operators, for ``ops``.
+        model_path: the model file as the runner sees it; None where it sees the same files as this process.
+        local: whether the started process is the runner itself, so that ``pid`` tells of it.
+
+    Raises:
+        ArtifactError: the file is not the one that the manifest vouches for.
+        ExecutionError: the engine refuses the file; EngineCrashed where it died of it.
+        TargetError: the runner cannot be started.
     """
 
-    def __init__(self, artifact: Artifact, threads: int, timeout_s: float) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        launch: Launch,
+        *,
+        timeout_s: float = 300.0,
+        count_ops: bool = False,
+        model_path: str | None = None,
+        local: bool = True,
+    ) -> None:
         self._timeout_s = timeout_s
+        self._count_ops = count_ops
         self._lock = threading.Lock()
-        self._child = Child(artifact.backend, threads)
+        self._child = Child(launch, f"starting the {artifact.backend} engine")
         # Ends the child of a session that is forgotten, or still open when the program ends.
         self._finalizer = weakref.finalize(self, self._child.end)
-        self.pid = self._child.process.pid
+        self.pid: int | None = self._child.process.pid if local else None
+        self.last_run_ns, self._has_run = 0, False
         try:
-            self._load(artifact)
+            self._load(artifact, str(artifact.file.absolute()) if model_path is None else model_path)
         except BaseException:
             self._child.end()
             raise
-        self.last_run_ns = 0
 
-    def _load(self, artifact: Artifact) -> None:
-        self._child.greet()
+    def _load(self, artifact: Artifact, path: str) -> None:
+        hello = self._child.greet()
+        self.runner, self.engine_version, self._baseline = hello.runner, hello.engine_version, hello.memory
         self._child.doing = f"loading {artifact.file.name} with {artifact.backend}"
-        answer = self._child.ask(Kind.LOAD, os.fsencode(artifact.file.absolute()), Kind.LOADED, self._timeout_s)
-        facts: dict[str, Any] = json.loads(answer)
-        self.load_ns = int(facts["load_ns"])
-        self._inputs = SharedTensors(self._child.inputs_fd, match_edge("inputs", facts["inputs"], artifact))
-        self._outputs = SharedTensors(self._child.outputs_fd, match_edge("outputs", facts["outputs"], artifact))
-        self.inputs, self.outputs = self._inputs.edge.specs, self._outputs.edge.specs
+        loaded = self._ask(Kind.LOAD, (_load_request(artifact, path, self._count_ops),), Kind.LOADED, read_loaded)
+        self.load_ns, self.planned_bytes, self._loaded = loaded.load_ns, loaded.planned_bytes, loaded.memory
+        self._transport = self._make_transport(artifact, loaded)
         self._child.doing = f"running {artifact.file.name} with {artifact.backend}"
+
+    def _make_transport(self, artifact: Artifact, loaded: Loaded) -> Transport:
+        inputs = match_edge("inputs", loaded.inputs, artifact)
+        outputs = match_edge("outputs", loaded.outputs, artifact)
+        self.inputs, self.outputs = inputs.specs, outputs.specs
+        self._in_file, self._dtypes = inputs.in_file, inputs.dtypes
+        fds = self._child.shared_fds
+        return SharedTransport((fds[0], fds[1]), inputs, outputs) if fds else InlineTransport(inputs, outputs)
 
     def run(self, inputs: Mapping[str, Array]) -> Sample:
         """One inference; the returned arrays belong to the caller. Raises as ``ashore.interfaces.Session.run`` says."""
-        arrays = accept_inputs(self._inputs.edge.in_file, self._inputs.edge.dtypes, inputs)
+        arrays = accept_inputs(self._in_file, self._dtypes, inputs)
         with self._lock:
             self._check_open()
-            layout = self._inputs.write(arrays)
-            answer = self._child.ask(Kind.RUN, layout, Kind.RAN, self._timeout_s)
-            (self.last_run_ns,) = _ENGINE_NS.unpack_from(answer)
-            return self._outputs.read(answer[_ENGINE_NS.size :])
+            request = self._transport.write(arrays)
+            engine_ns, results = self._ask(Kind.RUN, request, Kind.RAN, self._read_ran)
+            self.last_run_ns, self._has_run = engine_ns, True
+            return results
+
+    def _read_ran(self, body: bytes) -> tuple[int, Sample]:
+        engine_ns, rest = read_ran(body)
+        return engine_ns, self._transport.read(rest)
+
+    def repeat(self, runs: int) -> list[int]:
+        """Raises as ``ashore.interfaces.Session.repeat`` says. The limit is that of one run, times ``runs``."""
+        if not 1 <= runs <= MAX_REPEATS:
+            raise UsageError(f"{runs} runs were asked for", f"1 to {MAX_REPEATS} are allowed")
+        with self._lock:
+            self._check_open()
+            if not self._has_run:
+                raise UsageError("there is no run to repeat yet", "call run(inputs) first")
+            read = partial(read_repeated, runs=runs)
+            times_ns = self._ask(Kind.REPEAT, (_RUNS.pack(runs),), Kind.REPEATED, read, self._timeout_s * runs)
+            self.last_run_ns = times_ns[-1]
+            return times_ns
+
+    def memory(self) -> MemoryReading:
+        """Raises as ``ashore.interfaces.Session.memory`` says."""
+        with self._lock:
+            self._check_open()
+            return _known(self._ask(Kind.MEMORY, (), Kind.MEMORY_IS, read_memory))
+
+    @property
+    def baseline(self) -> MemoryReading:
+        return _known(self._baseline)
+
+    @property
+    def loaded(self) -> MemoryReading:
+        return _known(self._loaded)
+
+    def ops(self) -> OpTimes:
+        """Raises as ``ashore.interfaces.Session.ops`` says."""
+        if not self._count_ops:
+            raise UsageError("this session does not time operators", "open it with count_ops=True")
+        with self._lock:
+            self._check_open()
+            return self._ask(Kind.OPS, (), Kind.OPS_ARE, read_ops)
+
+    def _ask(
+        self,
+        kind: Kind,
+        parts: tuple[Buffer, ...],
+        answer: Kind,
+        read: Callable[[bytes], _T],
+        timeout_s: float | None = None,
+    ) -> _T:
+        return self._child.ask(kind, parts, answer, read, self._timeout_s if timeout_s is None else timeout_s)
 
     def _check_open(self) -> None:
         if self._child.over:
             raise ExecutionError(f"this session is over: {self._child.over}", "open a new session")
 
     def close(self) -> None:
-        """End the child; after a run that another thread has under way. Closing twice does nothing."""
+        """End the runner; after a run that another thread has under way. Closing twice does nothing."""
         with self._lock:
             self._finalizer()
-            self._inputs.release()
-            self._outputs.release()
+            self._transport.release()
 
     def __enter__(self) -> Self:
         return self
@@ -83,3 +163,16 @@ class HostSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _load_request(artifact: Artifact, path: str, count_ops: bool) -> bytes:
+    """What ashore made comes with its hash, so that the runner checks the very bytes that it loads."""
+    sha256 = bytes.fromhex(artifact.manifest.file.sha256) if artifact.manifest else b""
+    flags = (LoadFlag.COUNT_OPS if count_ops else 0) | (LoadFlag.SHA256 if sha256 else 0)
+    return bytes([flags]) + sha256 + os.fsencode(path)
+
+
+def _known(reading: MemoryReading | None) -> MemoryReading:
+    if reading is None:
+        raise ExecutionError("the runner cannot tell its memory", "its system has no /proc/self/status")
+    return reading

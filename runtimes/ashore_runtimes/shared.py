@@ -5,6 +5,7 @@ The file has no name, so nothing is left behind when either process dies, howeve
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import sys
@@ -15,15 +16,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ashore_runtimes.frames import Slot
+from ashore_runtimes.frames import ALIGNMENT_BYTES, Slot
 
 
-def anonymous_file(name: str) -> int:
-    """A new file descriptor of an empty file without a name; ``name`` is for people who look at /proc."""
+def anonymous_file(name: str, *, may_shrink: bool = True) -> int:
+    """A new file descriptor of an empty file without a name; ``name`` is for people who look at /proc.
+
+    ``may_shrink=False`` for files that both sides map: to touch memory that the other one cut off is a deadly signal.
+    """
     if sys.platform == "linux":
-        return os.memfd_create(name)
+        fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        if not may_shrink:
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+        return fd
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
+
+
+def arrays_in(data: Any, slots: Sequence[Slot], dtypes: Sequence[np.dtype[Any]]) -> list[NDArray[Any]]:
+    """Views of the tensors that lie at ``slots`` of a buffer. Raises ValueError where one lies beyond its end."""
+    return [
+        np.frombuffer(data, dtype, slot.volume, slot.offset).reshape(slot.shape)
+        for slot, dtype in zip(slots, dtypes, strict=True)
+    ]
 
 
 class SharedMemory:
@@ -34,23 +49,19 @@ class SharedMemory:
         self._map: mmap.mmap | None = None
 
     def reserve(self, size_bytes: int) -> None:
-        """Make room; only the side that writes calls this."""
-        pages = max(1, -(-size_bytes // mmap.PAGESIZE))
+        """Make room; only the side that writes calls this. Some libraries read a little beyond a tensor's end."""
+        pages = -(-(size_bytes + ALIGNMENT_BYTES) // mmap.PAGESIZE)
         if os.fstat(self._fd).st_size < pages * mmap.PAGESIZE:
             os.ftruncate(self._fd, pages * mmap.PAGESIZE)
 
     def arrays(self, slots: Sequence[Slot], dtypes: Sequence[np.dtype[Any]]) -> list[NDArray[Any]]:
-        """Views of the tensors that lie at ``slots``."""
-        return [self._array(slot, dtype) for slot, dtype in zip(slots, dtypes, strict=True)]
+        """Views of the tensors that lie at ``slots``. Raises ValueError where one lies beyond the end."""
+        ends = (slot.offset + slot.volume * dtype.itemsize for slot, dtype in zip(slots, dtypes, strict=True))
+        return arrays_in(self._mapped(max(ends, default=0)), slots, dtypes)
 
     def release(self) -> None:
         """Unmap as soon as nobody looks at an array any more."""
         self._map = None
-
-    def _array(self, slot: Slot, dtype: np.dtype[Any]) -> NDArray[Any]:
-        count = int(np.prod(slot.shape, dtype=np.int64))
-        memory = self._mapped(slot.offset + count * dtype.itemsize)
-        return np.frombuffer(memory, dtype, count, slot.offset).reshape(slot.shape)
 
     def _mapped(self, size_bytes: int) -> mmap.mmap:
         if self._map is None or len(self._map) < size_bytes:

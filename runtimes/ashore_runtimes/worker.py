@@ -1,119 +1,65 @@
-"""The child process of a host session: loads one model and runs it when asked, until its input ends.
+"""The runner in Python: loads one model and runs it when asked, until its input ends.
 
-Whatever the engine does here, be it a crash or a hang, the process of the user does not feel it.
+It speaks the same frames as the native runner and stands in for it where no compiler is. Whatever the engine does here,
+be it a crash or a hang, the process of the user does not feel it.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-import json
 import os
 import signal
-import struct
-import sys
-import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
-from ashore_runtimes.frames import Channel, Kind, lay_out, pack_layout, unpack_layout
+from ashore_runtimes.frames import MAX_BODY_BYTES, MAX_WORDS_BYTES, REQUESTS, Buffer, Channel, Kind
+from ashore_runtimes.worker_refusal import Refusal, as_json
+from ashore_runtimes.worker_requests import Requests
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ashore_runtimes.engine import Engine
-
-_ENGINE_NS = struct.Struct("<Q")
+_Work = Callable[[memoryview], tuple[Buffer, ...]]
 
 
 def main() -> None:
-    """Serve on stdin and stdout. ``sys.argv``: backend, threads, descriptors of the inputs' and the outputs' memory."""
-    channel = _claim_channel()
+    """Serve on stdin and stdout. ``sys.argv``: ``ENGINE --threads N [--shared IN_FD OUT_FD]``."""
+    parser = argparse.ArgumentParser("ashore-runner")
+    parser.add_argument("engine", choices=("executorch", "litert"))
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--shared", type=int, nargs=2, metavar=("IN_FD", "OUT_FD"))
+    words = parser.parse_args()
+    channel = _claim_channel(MAX_WORDS_BYTES if words.shared else MAX_BODY_BYTES)
     # Ctrl-C belongs to the parent, which ends this process by closing its input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker = Worker(*sys.argv[1:5])
     with contextlib.suppress(EOFError, BrokenPipeError):
-        if _answer(channel, Kind.HELLO, worker.start, b"") and _answer(channel, Kind.LOADED, worker.load):
-            while True:
-                _answer(channel, Kind.RAN, worker.run)
+        _serve(channel, Requests(words.engine, words.threads, tuple(words.shared or ())))
     # The parent closed the conversation or died. Tearing the libraries down in order would only take time.
     os._exit(0)
 
 
-def _claim_channel() -> Channel:
+def _claim_channel(max_body_bytes: int) -> Channel:
     """Keep stdout for frames, and send everything that libraries print to stderr."""
     frames_fd = os.dup(1)
     os.dup2(2, 1)
-    return Channel(0, frames_fd)
+    return Channel(0, frames_fd, REQUESTS, max_body_bytes)
 
 
-def _answer(channel: Channel, kind: Kind, work: Callable[[bytes], bytes], request: bytes | None = None) -> bool:
-    """Whether ``work`` did what the next request, or the given one, asks."""
-    body = channel.receive()[1] if request is None else request
+def _serve(channel: Channel, requests: Requests) -> None:
+    works: dict[Kind, tuple[Kind, _Work]] = {
+        Kind.LOAD: (Kind.LOADED, requests.load),
+        Kind.RUN: (Kind.RAN, requests.run),
+        Kind.REPEAT: (Kind.REPEATED, requests.repeat),
+        Kind.MEMORY: (Kind.MEMORY_IS, requests.memory),
+        Kind.OPS: (Kind.OPS_ARE, requests.ops),
+    }
+    _answer(channel, Kind.HELLO, requests.start, b"")
+    while True:
+        kind, body = channel.receive()
+        _answer(channel, *works[kind], body)
+
+
+def _answer(channel: Channel, kind: Kind, work: _Work, body: bytes) -> None:
     try:
-        answer = work(body)
-    except Exception as error:  # noqa: BLE001  the one place where an engine's own exceptions enter
-        report = {"error": type(error).__name__, "message": str(error)}
-        channel.send(Kind.FAILED, json.dumps(report).encode())
-        return False
-    channel.send(kind, answer)
-    return True
-
-
-class Worker:
-    """An engine between two shared memory files. Each method takes a request's body and makes the answer's."""
-
-    engine: Engine
-
-    def __init__(self, backend: str, threads: str, inputs_fd: str, outputs_fd: str) -> None:
-        self._backend = backend
-        self._threads = int(threads)
-        self._inputs_fd, self._outputs_fd = int(inputs_fd), int(outputs_fd)
-        self._input_layout = self._output_layout = b""
-        self._output_shapes: list[tuple[int, ...]] | None = None
-        self._output_arrays: list[NDArray[Any]] = []
-
-    def start(self, _: bytes) -> bytes:
-        """Import what the engine needs, which is most of the time that a session takes to open."""
-        if self._backend == "executorch":
-            from ashore_runtimes.engine_executorch import ExecuTorchEngine
-
-            self.engine = ExecuTorchEngine(self._threads)
-        else:
-            from ashore_runtimes.engine_litert import LiteRTEngine
-
-            self.engine = LiteRTEngine(self._threads)
-        return b""
-
-    def load(self, file: bytes) -> bytes:
-        import numpy as np
-
-        from ashore_runtimes.shared import SharedMemory
-
-        begin_ns = time.perf_counter_ns()
-        self.engine.load(os.fsdecode(file))
-        load_ns = time.perf_counter_ns() - begin_ns
-        inputs, outputs = self.engine.inputs, self.engine.outputs
-        self._inputs, self._outputs = SharedMemory(self._inputs_fd), SharedMemory(self._outputs_fd)
-        self._input_dtypes = [np.dtype(facts["dtype"]) for facts in inputs]
-        self._output_dtypes = [np.dtype(facts["dtype"]) for facts in outputs]
-        return json.dumps({"inputs": inputs, "outputs": outputs, "load_ns": load_ns}).encode()
-
-    def run(self, layout: bytes) -> bytes:
-        if layout != self._input_layout:
-            self._input_layout = b""
-            self.engine.bind(self._inputs.arrays(unpack_layout(layout), self._input_dtypes))
-            self._input_layout = layout
-        engine_ns = self.engine.invoke()
-        self._publish(self.engine.results())
-        return _ENGINE_NS.pack(engine_ns) + self._output_layout
-
-    def _publish(self, results: list[NDArray[Any]]) -> None:
-        shapes = [array.shape for array in results]
-        if shapes != self._output_shapes:
-            slots, size_bytes = lay_out(shapes, [dtype.itemsize for dtype in self._output_dtypes])
-            self._outputs.reserve(size_bytes)
-            self._output_arrays = self._outputs.arrays(slots, self._output_dtypes)
-            self._output_layout = pack_layout(slots)
-            self._output_shapes = shapes
-        for place, array in zip(self._output_arrays, results, strict=True):
-            place[...] = array
+        parts = work(memoryview(body))
+    except Refusal as refusal:
+        channel.send(Kind.FAILED, as_json({"error": refusal.fault, "message": str(refusal)}))
+    else:
+        channel.send(kind, *parts)

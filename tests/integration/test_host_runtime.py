@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ from ashore.types.recipe import Recipe
 from ashore.types.target import TargetKind
 from ashore.types.tensor import DynamicDim, TensorSpec
 from ashore_runtimes.host import HostRuntime
-from ashore_runtimes.session import HostSession
+from ashore_runtimes.session import RunnerSession
 
 SUFFIXES = {"executorch": ".pte", "litert": ".tflite"}
 BACKENDS = tuple(SUFFIXES)
@@ -49,7 +50,10 @@ def open_file(tiny_files: Path) -> Iterator[Open]:
     opened = []
 
     def call(name: str, backend: str, manifest: Manifest | None = None, **settings: float) -> Session:
-        artifact = Artifact(tiny_files / (name + SUFFIXES[backend]), backend, manifest)
+        file = tiny_files / (name + SUFFIXES[backend])
+        if manifest is not None:
+            manifest = replace(manifest, file=replace(manifest.file, sha256=sha256(file.read_bytes()).hexdigest()))
+        artifact = Artifact(file, backend, manifest)
         opened.append(HOST.open(artifact, **settings))  # type: ignore[arg-type]  # settings are threads and timeout_s
         return opened[-1]
 
@@ -314,12 +318,12 @@ def test_the_engine_gets_the_threads_that_were_asked_for(open_file: Open, backen
     for threads in (1, 3):
         session = open_file("affine", backend, affine_manifest(backend), threads=threads)
         session.run(affine_inputs())
-        assert isinstance(session, HostSession)
+        assert isinstance(session, RunnerSession)
         assert psutil.Process(session.pid).num_threads() == threads
 
 
 def test_litert_runs_without_torch(affine: Session) -> None:
-    assert isinstance(affine, HostSession)
+    assert isinstance(affine, RunnerSession)
     libraries = [Path(mapped.path).name for mapped in psutil.Process(affine.pid).memory_maps()]
     assert any("litert" in name for name in libraries)
     assert not any("libtorch" in name for name in libraries)
@@ -348,7 +352,7 @@ def test_looking_at_the_host_imports_no_engine() -> None:
     program = """
 import sys
 from ashore_runtimes.host import HostRuntime
-from ashore_runtimes.session import HostSession
+from ashore_runtimes.session import RunnerSession
 HostRuntime().targets()[0].describe()
 print(*{"torch", "executorch", "ai_edge_litert"} & set(sys.modules))
 """

@@ -19,7 +19,7 @@ import pytest
 from ashore.errors import AshoreError, EngineCrashed, ExecutionError, TargetUnavailable
 from ashore.types.artifact import Artifact
 from ashore_runtimes.host import HostRuntime
-from ashore_runtimes.session import HostSession
+from ashore_runtimes.session import RunnerSession
 
 HOST = HostRuntime().target("host")
 ONES = np.ones((2, 3), np.int8)
@@ -31,14 +31,14 @@ def turn(tiny_files: Path) -> Artifact:
 
 
 @pytest.fixture
-def session(turn: Artifact) -> Iterator[HostSession]:
+def session(turn: Artifact) -> Iterator[RunnerSession]:
     opened = HOST.open(turn, timeout_s=20.0)
-    assert isinstance(opened, HostSession)
+    assert isinstance(opened, RunnerSession)
     yield opened
     opened.close()
 
 
-def run(session: HostSession) -> np.ndarray:
+def run(session: RunnerSession) -> np.ndarray:
     return session.run({session.inputs[0].name: ONES})["output_0"]
 
 
@@ -61,7 +61,7 @@ def signal_soon(pid: int, number: signal.Signals) -> threading.Timer:
     return timer
 
 
-def test_a_child_killed_while_it_runs_is_reported_with_its_signal(session: HostSession) -> None:
+def test_a_child_killed_while_it_runs_is_reported_with_its_signal(session: RunnerSession) -> None:
     os.kill(session.pid, signal.SIGSTOP)  # so that the run is still under way when the kill comes
     timer = signal_soon(session.pid, signal.SIGKILL)
     with pytest.raises(EngineCrashed) as caught:
@@ -74,7 +74,7 @@ def test_a_child_killed_while_it_runs_is_reported_with_its_signal(session: HostS
         run(session)
 
 
-def test_a_child_that_died_between_runs_is_noticed_by_the_next(session: HostSession) -> None:
+def test_a_child_that_died_between_runs_is_noticed_by_the_next(session: RunnerSession) -> None:
     run(session)
     os.kill(session.pid, signal.SIGSEGV)
     assert eventually(lambda: not alive(session.pid))
@@ -90,14 +90,14 @@ def test_a_hung_child_is_ended_at_the_limit(turn: Artifact) -> None:
         assert not psutil.pid_exists(session.pid)
 
 
-def test_a_child_that_answers_late_but_in_time_is_waited_for(session: HostSession) -> None:
+def test_a_child_that_answers_late_but_in_time_is_waited_for(session: RunnerSession) -> None:
     os.kill(session.pid, signal.SIGSTOP)
     timer = signal_soon(session.pid, signal.SIGCONT)
     np.testing.assert_array_equal(run(session), ONES.T)
     timer.join()
 
 
-def test_close_ends_even_a_stopped_child_and_may_be_repeated(session: HostSession) -> None:
+def test_close_ends_even_a_stopped_child_and_may_be_repeated(session: RunnerSession) -> None:
     os.kill(session.pid, signal.SIGSTOP)
     session.close()
     assert not psutil.pid_exists(session.pid)
@@ -110,7 +110,7 @@ def test_close_ends_even_a_stopped_child_and_may_be_repeated(session: HostSessio
 
 def test_a_forgotten_session_frees_its_process(turn: Artifact) -> None:
     forgotten = HOST.open(turn)
-    assert isinstance(forgotten, HostSession)
+    assert isinstance(forgotten, RunnerSession)
     run(forgotten)
     pid = forgotten.pid
     del forgotten
@@ -125,7 +125,7 @@ def test_sessions_give_back_every_descriptor(turn: Artifact, tmp_path: Path) -> 
     before = here.num_fds()
     for _ in range(3):
         with HOST.open(turn) as opened:
-            run(opened)  # type: ignore[arg-type]  # the host's sessions are HostSessions
+            run(opened)  # type: ignore[arg-type]  # the host's sessions are RunnerSessions
         with pytest.raises(ExecutionError):
             HOST.open(Artifact(bad, "litert"))
     assert here.num_fds() == before
@@ -135,12 +135,12 @@ def test_sessions_give_back_every_descriptor(turn: Artifact, tmp_path: Path) -> 
 def test_a_python_that_cannot_start_is_named(turn: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     before = psutil.Process().num_fds()
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with pytest.raises(TargetUnavailable, match="cannot start a process of '/nowhere/python'"):
+    with pytest.raises(TargetUnavailable, match="cannot start '/nowhere/python'"):
         HOST.open(turn)
     assert psutil.Process().num_fds() == before
 
 
-def test_an_interrupt_of_the_terminal_does_not_reach_the_child(session: HostSession) -> None:
+def test_an_interrupt_of_the_terminal_does_not_reach_the_child(session: RunnerSession) -> None:
     os.kill(session.pid, signal.SIGINT)
     np.testing.assert_array_equal(run(session), ONES.T)
     assert os.getpgid(session.pid) != os.getpgid(0)

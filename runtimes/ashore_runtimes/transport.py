@@ -1,0 +1,144 @@
+"""The arrays of a model's edges on their way to a runner and back, seen by the session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from ashore.types.tensor import Array, Sample
+from ashore_runtimes.edges import Edge
+from ashore_runtimes.frames import (
+    Buffer,
+    ProtocolError,
+    Slot,
+    join_layout,
+    lay_out,
+    pack_layout,
+    split_layout,
+    unpack_layout,
+)
+from ashore_runtimes.shared import SharedMemory, arrays_in
+
+
+class Transport(Protocol):
+    """Carries inputs there and outputs back. Made for the edges of one loaded model."""
+
+    def write(self, arrays: Sequence[Array]) -> tuple[Buffer, ...]:
+        """Put ``arrays``, in the file's order and of allowed shapes, on their way; the parts of RUN's body."""
+        ...
+
+    def read(self, body: memoryview) -> Sample:
+        """The outputs that ``body``, which is RAN's without the time, speaks of: copies, by name.
+
+        Raises:
+            ProtocolError: it speaks of what is not there.
+        """
+        ...
+
+    def release(self) -> None:
+        """Let go of all memory. Nothing is carried afterwards."""
+        ...
+
+
+class SharedTransport:
+    """Through two anonymous files that the runner maps too."""
+
+    def __init__(self, fds: tuple[int, int], inputs: Edge, outputs: Edge) -> None:
+        self._sent, self._received = (SharedMemory(fd) for fd in fds)
+        self._inputs, self._outputs = _Inputs(inputs, self._make_room), _Outputs(outputs)
+        self._layout = b""
+        self._views: list[Array] = []
+
+    def write(self, arrays: Sequence[Array]) -> tuple[Buffer, ...]:
+        return (self._inputs.write(arrays),)
+
+    def read(self, body: memoryview) -> Sample:
+        # Outputs of the same shapes lie in the same places, so that views of them are made once.
+        if body != self._layout:
+            layout, rest = split_layout(body)
+            if rest:
+                raise ProtocolError(f"{len(rest)} bytes follow the layout of tensors in shared memory")
+            self._views = self._outputs.views(layout, self._received.arrays)
+            self._layout = bytes(body)
+        return self._outputs.copies(self._views)
+
+    def release(self) -> None:
+        self._inputs.forget()
+        self._layout, self._views = b"", []
+        self._sent.release()
+        self._received.release()
+
+    def _make_room(self, slots: Sequence[Slot], size_bytes: int, dtypes: Sequence[np.dtype[Any]]) -> list[Array]:
+        self._sent.reserve(size_bytes)
+        return self._sent.arrays(slots, dtypes)
+
+
+class InlineTransport:
+    """Inside the frames, where no memory can be shared."""
+
+    def __init__(self, inputs: Edge, outputs: Edge) -> None:
+        self._data = bytearray()
+        self._inputs, self._outputs = _Inputs(inputs, self._make_room), _Outputs(outputs)
+
+    def write(self, arrays: Sequence[Array]) -> tuple[Buffer, ...]:
+        layout = self._inputs.write(arrays)
+        return layout, self._data
+
+    def read(self, body: memoryview) -> Sample:
+        layout, data = split_layout(body)
+        return self._outputs.copies(self._outputs.views(layout, lambda *where: arrays_in(data, *where)))
+
+    def release(self) -> None:
+        self._inputs.forget()
+        self._data = bytearray()
+
+    def _make_room(self, slots: Sequence[Slot], size_bytes: int, dtypes: Sequence[np.dtype[Any]]) -> list[Array]:
+        self._data = bytearray(size_bytes)
+        return arrays_in(self._data, slots, dtypes)
+
+
+class _Inputs:
+    """Copies inputs to their places, which are made once for a set of shapes."""
+
+    def __init__(
+        self, edge: Edge, make_room: Callable[[Sequence[Slot], int, Sequence[np.dtype[Any]]], list[Array]]
+    ) -> None:
+        self._dtypes = edge.dtypes
+        self._make_room = make_room
+        self.forget()
+
+    def forget(self) -> None:
+        self._shapes: list[tuple[int, ...]] | None = None
+        self._layout = b""
+        self._places: list[Array] = []
+
+    def write(self, arrays: Sequence[Array]) -> bytes:
+        """The layout, with its length before it."""
+        shapes = [array.shape for array in arrays]
+        if shapes != self._shapes:
+            slots, size_bytes = lay_out(shapes, [dtype.itemsize for dtype in self._dtypes])
+            self._places = self._make_room(slots, size_bytes, self._dtypes)
+            self._layout, self._shapes = join_layout(pack_layout(slots)), shapes
+        for place, array in zip(self._places, arrays, strict=True):
+            place[...] = array  # casts where it must; the values were checked to fit
+        return self._layout
+
+
+class _Outputs:
+    """From arrays in the file's order to copies in the order of the specs."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._dtypes = edge.dtypes
+        names = [spec.name for spec in edge.in_file]
+        self._wanted = [(spec.name, np.dtype(spec.dtype), names.index(spec.name)) for spec in edge.specs]
+
+    def views(self, layout: memoryview, look: Callable[..., list[Array]]) -> list[Array]:
+        try:
+            return look(unpack_layout(bytes(layout)), self._dtypes)
+        except (ValueError, OverflowError) as error:
+            raise ProtocolError(f"the outputs do not lie where their layout says: {error}") from error
+
+    def copies(self, arrays: Sequence[Array]) -> Sample:
+        return {name: arrays[index].astype(dtype) for name, dtype, index in self._wanted}
