@@ -205,8 +205,12 @@ def _keep_latency(work: _Work) -> None:
     environment, absent = work.latency.watch.environment()
     work.skipped |= absent
     work.notes += [thinned] if thinned else []
+    target = replace(
+        work.result.target, runner=work.latency.runner or None, runtime_version=work.latency.engine_version or "unknown"
+    )
     work.result = replace(
         work.result,
+        target=target,
         load_ns=round(median(repeat.load_ns for repeat in repeats)),
         first_run_ns=round(median(repeat.first_run_ns for repeat in repeats)),
         latency_ns=samples,

@@ -18,6 +18,7 @@ THROTTLED_SHARE = 0.01
 HOT_CELSIUS = {TargetKind.HOST: 90.0, TargetKind.EMULATOR: 90.0, TargetKind.DEVICE: 35.0}
 """Phones slow down long before servers do."""
 _LEAST_RUNS_FOR_DRIFT = 16
+_SEPARATED = 0.95
 
 
 def warnings_of(result: Result) -> tuple[str, ...]:
@@ -50,19 +51,21 @@ def _of_samples(result: Result) -> Iterator[str]:
 
 
 def _drift(groups: Sequence[Sequence[int]], latency: Latency) -> Iterator[str]:
-    """Every process slower at its end than at its beginning is heat or power, not chance."""
+    """Every process slower at its end than at its beginning, beyond chance, is heat, power or growing load."""
     drifts = [_slowdown(group) for group in groups if len(group) >= _LEAST_RUNS_FOR_DRIFT]
     if drifts and min(drifts) > SPREAD_LIMIT and latency.median_ns:
         yield (
-            f"throttled: in every process the last quarter of the runs is at least {min(drifts):.0%} slower than the "
-            "first"
+            f"slowing: in every process the last quarter of the runs is at least {min(drifts):.0%} slower than the "
+            "first; the processor was throttled, unless other work grew meanwhile"
         )
 
 
 def _slowdown(samples: Sequence[int]) -> float:
+    """0 unless nearly every run of the last quarter is slower than nearly every run of the first."""
     quarter = len(samples) // 4
-    first, last = float(np.median(samples[:quarter])), float(np.median(samples[-quarter:]))
-    return last / first - 1.0 if first else 0.0
+    first, last = np.asarray(samples[:quarter], np.float64), np.asarray(samples[-quarter:], np.float64)
+    separated = float(np.mean(last[:, None] > first[None, :])) >= _SEPARATED
+    return float(np.median(last) / np.median(first)) - 1.0 if separated and np.median(first) else 0.0
 
 
 def _of_environment(result: Result) -> Iterator[str]:

@@ -14,6 +14,7 @@ class Kind(StrEnum):
     DEQUANTIZE = "dequantize"
     TRANSPOSE = "transpose"
     COPY = "copy"
+    CONVERT = "convert"
     COMPUTE = "compute"
 
 
@@ -52,6 +53,8 @@ def kind_of(name: str) -> Kind:
     conversion = _CONVERSION.search(lower)
     if conversion:  # XNNPACK's own name: Convert (NC, F32, QS8)
         return Kind.DEQUANTIZE if conversion[2].startswith(_FLOATS) else Kind.QUANTIZE
+    if "convert" in words:
+        return Kind.CONVERT
     if _TRANSPOSES.intersection(words):
         return Kind.TRANSPOSE
     return Kind.COPY if _COPIES.intersection(words) else Kind.COMPUTE
@@ -63,5 +66,10 @@ def count_graph(ops: Mapping[str, int]) -> GraphCounts:
     for name, count in ops.items():
         totals[kind_of(name)] += count
     return GraphCounts(
-        dict(ops), totals[Kind.QUANTIZE], totals[Kind.DEQUANTIZE], totals[Kind.TRANSPOSE], totals[Kind.COPY]
+        dict(ops),
+        quantize=totals[Kind.QUANTIZE],
+        dequantize=totals[Kind.DEQUANTIZE],
+        transposes=totals[Kind.TRANSPOSE],
+        copies=totals[Kind.COPY],
+        conversions=totals[Kind.CONVERT],
     )

@@ -49,11 +49,14 @@ class LatencyPass:
     watch: Watch
     samples: list[int] = field(default_factory=list)
     repeats: list[ColdRepeat] = field(default_factory=list)
+    runner: str = ""
+    engine_version: str = ""
 
     def repeat(self) -> None:
         settings = self.case.settings
         self.watch.begin()
         with self.case.open() as session:
+            self.runner, self.engine_version = session.runner, session.engine_version
             first_ns = self.case.first_run(session)
             timed(session, settings.warmup, 0, first_ns)
             samples = timed(session, settings.runs, round(settings.min_seconds * 1e9 / settings.repeats), first_ns)

@@ -47,7 +47,8 @@ class ParityFigures:
 class GraphCounts:
     """What the file's graph holds, by operator, and how many of them only convert or move data.
 
-    ``transposes`` change the order of axes, ``copies`` move values without computing (clone, slice, concatenation…).
+    ``transposes`` change the order of axes, ``copies`` move values without computing (clone, slice, concatenation…),
+    ``conversions`` change the element type in a direction that the file does not name.
     """
 
     ops: Mapping[str, int]
@@ -55,6 +56,7 @@ class GraphCounts:
     dequantize: int
     transposes: int
     copies: int
+    conversions: int = 0
 
 
 @dataclass(frozen=True)
