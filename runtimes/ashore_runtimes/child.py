@@ -89,7 +89,7 @@ class Child:
                 pipe.close()
             self._close_files()
         if self._launch.after is not None and os.getpid() == self._owner_pid:
-            self._launch.after()
+            self._launch.after(self.process.returncode)
 
     def _close_files(self) -> None:
         self._log.close()

@@ -59,7 +59,7 @@ class Launch:
         cwd: the folder it starts in; None for this process's own.
         start_limit_s: longest time for the runner and its libraries to come up: seconds, but minutes on a cold disk.
         explain: makes the error that tells of its end.
-        after: called once when the started process is gone, for what may live on elsewhere.
+        after: called once, with its return code, when the started process is gone, for what may live on elsewhere.
     """
 
     argv: tuple[str, ...]
@@ -68,7 +68,7 @@ class Launch:
     cwd: Path | None = None
     explain: Explain = explain_local
     start_limit_s: float = 300.0
-    after: Callable[[], None] | None = None
+    after: Callable[[int], None] | None = None
 
 
 def cause_of_death(returncode: int) -> str:
