@@ -1,0 +1,45 @@
+"""The folder for what takes long to make and can be made again."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """``ASHORE_CACHE``, or ashore's folder in the user's cache."""
+    if chosen := os.environ.get("ASHORE_CACHE"):
+        return Path(chosen).absolute()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache") / "ashore"
+
+
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """``folder``, filled by ``make`` the first time. It appears whole or not at all, also when two processes want it.
+
+    Args:
+        make: fills the empty folder that it is given; that one's parent is scratch space of its own.
+    """
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(folder.parent / f".{folder.name}.lock"):
+        if not folder.is_dir():  # whoever waited finds it finished
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as scratch:
+                staging = Path(scratch) / "made"
+                staging.mkdir()
+                make(staging)
+                staging.rename(folder)
+    return folder
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """The lock ends with its process, however that ends."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
