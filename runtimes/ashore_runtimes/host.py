@@ -2,52 +2,68 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
 import platform
-from pathlib import Path
+from dataclasses import dataclass
 
 from ashore.errors import ArtifactError, TargetUnavailable, UsageError
 from ashore.interfaces import Target
 from ashore.types.artifact import Artifact
 from ashore.types.target import TargetInfo, TargetKind
-from ashore_runtimes.native_runner import host_launch
+from ashore_runtimes.engines import DISTRIBUTIONS, engine_versions
+from ashore_runtimes.machine import abi, cpu_model, memory_bytes, usable_cores
+from ashore_runtimes.native_runner import Choice, choose_runner, host_launch, read_choice
 from ashore_runtimes.session import RunnerSession
+from ashore_runtimes.target_files import TargetFile, target_file, target_files
 
-_DISTRIBUTIONS = {"executorch": "executorch", "litert": "ai-edge-litert"}
-"""Backend -> the distribution whose engine runs its files; the backend's name is also that of ashore's extra."""
-_ABIS = {"amd64": "x86_64", "aarch64": "arm64"}
+_KIND = "host"
+_KEYS = frozenset({"runner"})
 
 
 class HostRuntime:
-    """Knows one target, ``host``."""
+    """Knows ``host``, and ``host:<name>`` for each file of the user's that describes another way to run here."""
 
     def targets(self) -> tuple[Target, ...]:
-        return (HostTarget(),)
+        return tuple(_from_file(file) for file in target_files(_KIND, _KEYS))
 
     def target(self, target_id: str) -> Target:
-        if target_id != HostTarget.id:
+        name = _KIND if target_id == _KIND else target_id.partition(":")[2]
+        file = target_file(_KIND, name, _KEYS) if target_id == _KIND or name != _KIND else None
+        if file is None:
             raise TargetUnavailable(f"there is no target {target_id!r}", "this machine is called 'host'")
-        return HostTarget()
+        return _from_file(file)
 
 
+def _from_file(file: TargetFile) -> HostTarget:
+    target_id = _KIND if file.name == _KIND else f"{_KIND}:{file.name}"
+    return HostTarget(target_id, read_choice(file.values.get("runner", "auto"), f"key 'runner' in {file.file}"))
+
+
+@dataclass(frozen=True)
 class HostTarget:
     """This machine, through the engines that are installed in this Python."""
 
-    id = "host"
+    id: str = _KIND
+    choice: Choice = "auto"
 
     def describe(self) -> TargetInfo:
-        backends = tuple(backend for backend in _DISTRIBUTIONS if _installed(backend))
+        versions = engine_versions()
+        chosen = choose_runner(self.choice)
+        problem = chosen.problem
+        if not versions:
+            problem = 'no engine is installed: pip install "ashore[executorch,litert]"'
         return TargetInfo(
             id=self.id,
             kind=TargetKind.HOST,
-            cpu=_cpu_model(),
-            cores=_usable_cores(),
-            memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-            abi=_ABIS.get(platform.machine().lower(), platform.machine()),
+            cpu=cpu_model(),
+            cores=usable_cores(),
+            memory_bytes=memory_bytes(),
+            abi=abi(),
             os=f"{platform.system()} {platform.release()}",
-            backends=backends,
-            problem=None if backends else 'no engine is installed: pip install "ashore[executorch,litert]"',
+            backends=tuple(versions),
+            problem=problem,
+            runner=chosen.runner,
+            engine_versions=versions,
+            notes=chosen.notes,
         )
 
     def open(
@@ -61,19 +77,16 @@ class HostTarget:
             ExecutionError: the engine cannot load the file; EngineCrashed where the attempt killed its process.
         """
         check_settings(artifact, threads, timeout_s)
-        if not _installed(artifact.backend):
-            raise TargetUnavailable(
-                f"{artifact.file.name} needs {_DISTRIBUTIONS[artifact.backend]}, which is not installed",
-                f'pip install "ashore[{artifact.backend}]"',
-            )
-        launch = host_launch(artifact.backend, threads)
+        check_engine(artifact)
+        launch = host_launch(self.choice, artifact.backend, threads)
         return RunnerSession(artifact, launch, timeout_s=timeout_s, count_ops=count_ops)
 
 
 def check_settings(artifact: Artifact, threads: int, timeout_s: float) -> None:
-    if artifact.backend not in _DISTRIBUTIONS:
+    """Raises UsageError or ArtifactError for what no target can do."""
+    if artifact.backend not in DISTRIBUTIONS:
         raise UsageError(
-            f"the host cannot run files of backend {artifact.backend!r}", f"it runs {', '.join(_DISTRIBUTIONS)}"
+            f"no target can run files of backend {artifact.backend!r}", f"they run {', '.join(DISTRIBUTIONS)}"
         )
     if threads < 1:
         raise UsageError(f"threads is {threads}", "an engine needs at least 1")
@@ -83,24 +96,10 @@ def check_settings(artifact: Artifact, threads: int, timeout_s: float) -> None:
         raise ArtifactError(f"there is no file {artifact.file}", "check the path")
 
 
-def _installed(backend: str) -> bool:
-    try:
-        importlib.metadata.distribution(_DISTRIBUTIONS[backend])
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
-
-
-def _cpu_model() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()
-
-
-def _usable_cores() -> int:
-    """What this process may use, which in a container is less than what the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def check_engine(artifact: Artifact) -> None:
+    """Raises TargetUnavailable where the libraries that run this artifact are not installed."""
+    if artifact.backend not in engine_versions():
+        raise TargetUnavailable(
+            f"{artifact.file.name} needs {DISTRIBUTIONS[artifact.backend]}, which is not installed",
+            f'pip install "ashore[{artifact.backend}]"',
+        )

@@ -1,10 +1,13 @@
-"""The native runner on this machine, where it can be built or was built before."""
+"""Which runner this machine uses: the native one where it can be built or was built before, else the one in Python."""
 
 from __future__ import annotations
 
 import logging
 import os
-from typing import Literal
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from ashore.errors import TargetUnavailable, UsageError
 from ashore_runtimes.launch import Launch
@@ -12,54 +15,89 @@ from ashore_runtimes.native_build import NativeBuild, host_build
 from ashore_runtimes.python_runner import python_launch
 
 SETTING = "ASHORE_RUNNER"
-"""Environment variable: ``native`` or ``python`` where the choice is not to be ashore's."""
+"""Environment variable that decides for every host target."""
 
-Runner = Literal["native", "python"]
+Choice = Literal["auto", "native", "python"]
 _log = logging.getLogger("ashore.runtimes")
+_TOOLS = {"g++": "g++", "cmake": "cmake", "make": "make"}
+"""Program that a build needs -> Debian's package of it."""
 
 
-def wanted_runner() -> Runner | None:
-    """What the environment asks for. Raises UsageError for a word that is no runner."""
-    word = os.environ.get(SETTING, "")
-    if word == "native":
-        return "native"
-    if word == "python":
-        return "python"
-    if word:
-        raise UsageError(f"{SETTING} is {word!r}", "native and python are allowed; unset it to let ashore choose")
-    return None
+@dataclass(frozen=True)
+class ChosenRunner:
+    """``problem`` says why a runner that was asked for cannot be had; ``notes`` what to know of the one that is."""
+
+    runner: str
+    problem: str | None = None
+    notes: tuple[str, ...] = ()
 
 
-def host_launch(engine: str, threads: int) -> Launch:
-    """The native runner, built first if need be, or Python in its place.
+def read_choice(word: str, where: str) -> Choice:
+    """Raises UsageError, naming ``where`` the word stands, if it is none of the choices."""
+    for choice in get_args(Choice):
+        if word == choice:
+            found: Choice = choice
+            return found
+    raise UsageError(f"{where} is {word!r}", f"it must be one of {', '.join(get_args(Choice))}")
+
+
+def _decided(choice: Choice) -> Choice:
+    """The environment's choice goes before a target's own."""
+    return read_choice(os.environ[SETTING], SETTING) if os.environ.get(SETTING) else choice
+
+
+def choose_runner(choice: Choice) -> ChosenRunner:
+    """What ``host_launch`` will start, as far as that is known without building anything."""
+    decided = _decided(choice)
+    if decided == "python":
+        return ChosenRunner("python", notes=("models run through Python, as was asked for",))
+    obstacle = missing_tools(_TOOLS)
+    if obstacle is None:
+        return ChosenRunner("native")
+    if decided == "native":
+        return ChosenRunner("native", problem=obstacle)
+    return ChosenRunner("python", notes=(f"models run through Python until there is a native runner: {obstacle}",))
+
+
+def host_launch(choice: Choice, engine: str, threads: int) -> Launch:
+    """Start of the native runner, built first if need be, or of Python in its place.
 
     Raises:
-        TargetUnavailable: the environment asks for the native runner, and it cannot be built.
+        TargetUnavailable: the native runner was asked for, and cannot be built.
     """
-    wanted = wanted_runner()
-    if wanted == "python":
+    decided = _decided(choice)
+    if decided == "python":
         return python_launch(engine, threads)
     try:
-        build = host_build()
-        if engine not in build.engines:
-            raise TargetUnavailable(
-                f"the native runner was built without {engine}", "ashore doctor shows what it needs"
-            )
+        return native_launch(_build(engine), engine, threads)
     except TargetUnavailable as error:
-        if wanted == "native":
+        if decided == "native":
             raise
         _log.info("models run through Python, since there is no native runner: %s", error.message)
         return python_launch(engine, threads)
-    return native_launch(build, engine, threads)
 
 
-def native_launch(build: NativeBuild, engine: str, threads: int, before: tuple[str, ...] = ()) -> Launch:
-    """``before`` are the words of a program that runs the runner."""
+def native_launch(build: NativeBuild, engine: str, threads: int) -> Launch:
     return Launch(
-        (*before, str(build.runner), engine, "--threads", str(threads)),
-        environment={"LD_LIBRARY_PATH": library_path(build)},
+        (str(build.runner), engine, "--threads", str(threads)), environment={"LD_LIBRARY_PATH": library_path(build)}
     )
 
 
 def library_path(build: NativeBuild) -> str:
-    return ":".join(map(str, build.library_paths))
+    return os.pathsep.join(map(str, build.library_paths))
+
+
+def _build(engine: str) -> NativeBuild:
+    build = host_build()
+    if engine not in build.engines:
+        raise TargetUnavailable(f"the native runner was built without {engine}", "ashore doctor shows what it needs")
+    return build
+
+
+def missing_tools(tools: Mapping[str, str]) -> str | None:
+    """Which of ``tools`` (program -> package) are not on the PATH, with the command that adds them."""
+    missing = {tool: package for tool, package in tools.items() if shutil.which(tool) is None}
+    if not missing:
+        return None
+    verb = "is" if len(missing) == 1 else "are"
+    return f"{' and '.join(missing)} {verb} missing: apt-get install {' '.join(missing.values())}"

@@ -130,7 +130,8 @@ class Session(Protocol):
 class Target(Protocol):
     """A place where an artifact runs."""
 
-    id: str
+    @property
+    def id(self) -> str: ...
 
     def describe(self) -> TargetInfo: ...
 

@@ -36,6 +36,11 @@ def suffixes() -> tuple[str, ...]:
     return tuple(get_converter(name).suffix for name in backends())
 
 
+def runtime_kinds() -> tuple[str, ...]:
+    """Kinds of targets: what a target's id begins with."""
+    return tuple(sorted(_entries(_RUNTIMES)))
+
+
 def all_targets() -> tuple[Target, ...]:
     """Every target of every runtime, ready or not."""
     return tuple(target for name in sorted(_entries(_RUNTIMES)) for target in _runtime(name).targets())

@@ -106,9 +106,12 @@ def show_targets(terminal: Terminal, found: Sequence[TargetInfo]) -> None:
         memory = f"{info.memory_bytes / 2**30:.1f} GiB"
         state = "ready" if info.ready else f"not ready: {info.problem}"
         cells = (info.id, info.kind.value, info.cpu, str(info.cores), memory, info.abi, info.os)
-        rows.append((*cells, ", ".join(info.backends), state))
-    columns = ("target", "kind", "CPU", "cores", "memory", "ABI", "OS", "runs", "state")
+        rows.append((*cells, ", ".join(info.backends), info.runner or "-", state))
+    columns = ("target", "kind", "CPU", "cores", "memory", "ABI", "OS", "runs", "runner", "state")
     terminal.show_table("targets", columns, rows)
+    for info in found:
+        for note in info.notes:
+            terminal.show_text(f"{info.id}: {note}")
 
 
 def _parity_cells(*shares: float | None) -> tuple[str, ...]:

@@ -1,0 +1,19 @@
+"""Which engines are installed in this Python, looked up without importing them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+DISTRIBUTIONS = {"executorch": "executorch", "litert": "ai-edge-litert"}
+"""Backend -> the distribution whose engine runs its files; the backend's name is also that of ashore's extra."""
+
+
+def engine_versions() -> dict[str, str]:
+    """Backend -> version of its engine, for those that are installed."""
+    found = {}
+    for backend, distribution in DISTRIBUTIONS.items():
+        try:
+            found[backend] = importlib.metadata.distribution(distribution).version
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
