@@ -104,7 +104,7 @@ def _copy(sources: Mapping[str, Path], folder: Path) -> None:
 
 
 def _usable_wheels() -> tuple[Wheel, ...]:
-    wheels = tuple(wheel for wheel in installed_wheels() if wheel.engine == "executorch")
+    wheels = installed_wheels()
     if not wheels:
         names = " or ".join(DISTRIBUTIONS.values())
         raise TargetUnavailable(f"no {names} is installed", 'pip install "ashore[executorch,litert]"')
@@ -131,7 +131,7 @@ def _source_folder() -> Path:
 def _key(sources: Path, compiler: str, wheels: Sequence[Wheel]) -> str:
     """Of all that goes into a build. The compiler goes by its file, because asking it takes as long as a short run."""
     digest = hashlib.sha256()
-    for path in sorted(sources.iterdir()):
+    for path in sorted(path for path in sources.iterdir() if path.is_file()):
         digest.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     program = Path(shutil.which(compiler) or compiler).resolve()
     if program.is_file():
