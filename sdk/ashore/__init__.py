@@ -70,9 +70,18 @@ if TYPE_CHECKING:
     from ashore.pipeline.recipes import load_recipe as load_recipe
     from ashore.pipeline.verify import Verification as Verification
     from ashore.pipeline.verify import verify as verify
+    from ashore.profiling.comparison import Comparison as Comparison
+    from ashore.profiling.comparison import Thresholds as Thresholds
+    from ashore.profiling.comparison import compare as compare
+    from ashore.profiling.explain import Explanation as Explanation
+    from ashore.profiling.explain import explain as explain
+    from ashore.profiling.measure import profile as profile
+    from ashore.profiling.profiles import load_profile as load_profile
+    from ashore.profiling.profiles import save_profile as save_profile
     from ashore.types.artifact import Artifact as Artifact
     from ashore.types.manifest import Manifest as Manifest
     from ashore.types.precision import Precision as Precision
+    from ashore.types.profile import Profile as Profile
     from ashore.types.recipe import LayerRule as LayerRule
     from ashore.types.recipe import Recipe as Recipe
     from ashore.types.source import ModelSource as ModelSource
@@ -104,9 +113,14 @@ _HOMES = {
     "ashore.pipeline.execute": ("open_session",),
     "ashore.pipeline.inspection": ("Inspection", "inspect"),
     "ashore.pipeline.verify": ("Verification", "verify"),
+    "ashore.profiling.comparison": ("Comparison", "Thresholds", "compare"),
+    "ashore.profiling.explain": ("Explanation", "explain"),
+    "ashore.profiling.measure": ("profile",),
+    "ashore.profiling.profiles": ("load_profile", "save_profile"),
     "ashore.types.artifact": ("Artifact",),
     "ashore.types.manifest": ("Manifest",),
     "ashore.types.precision": ("Precision",),
+    "ashore.types.profile": ("Profile",),
     "ashore.types.recipe": ("LayerRule", "Recipe"),
     "ashore.pipeline.recipes": ("dump_recipe", "load_recipe"),
     "ashore.types.source": ("ModelSource", "Preprocess"),

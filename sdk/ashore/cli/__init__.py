@@ -11,6 +11,7 @@ import click
 from ashore import __version__
 from ashore.cli.commands import convert, doctor, inspect, run, targets, verify
 from ashore.cli.failures import Terminated, report_failure
+from ashore.cli.profile_commands import compare, history, profile
 from ashore.cli.terminal import Terminal
 
 
@@ -25,7 +26,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (convert, verify, run, inspect, targets, doctor):
+for command in (convert, verify, run, profile, compare, history, inspect, targets, doctor):
     cli.add_command(command)
 
 

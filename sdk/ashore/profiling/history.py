@@ -43,6 +43,12 @@ class Series:
         return tuple(value for _, value in self.points)
 
 
+def check_store(store: Path | str) -> None:
+    """Raise as :func:`append_profile` would, before the long work; the store is made where there is none."""
+    with _connected(store, make=True):
+        pass
+
+
 def append_profile(profile: Profile, store: Path | str = DEFAULT_STORE) -> None:
     """Add a profile, all of it or nothing; the store is made where there is none.
 

@@ -70,10 +70,23 @@ def dump_profile(profile: Profile) -> bytes:
 
 def save_profile(profile: Profile, path: Path) -> None:
     """Write the file whole or not at all. Raises UsageError where it cannot be written."""
+    write_whole(dump_profile(profile), path)
+
+
+def write_whole(content: bytes, path: Path) -> None:
+    """As :func:`save_profile`, any content."""
     with staging(path.parent) as stage:
         part = stage / path.name
-        part.write_bytes(dump_profile(profile))
+        part.write_bytes(content)
         publish([part], path.parent)
+
+
+def check_output(path: Path) -> None:
+    """Raise UsageError where ``path`` cannot become a file: to be known before the long work, not after it."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder, and a file is to go there", "give the path of a file with -o")
+    with staging(path.parent):
+        pass
 
 
 def profile_fields(profile: Profile) -> dict[str, Any]:
