@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ashore.errors import DeviceTimeout, TargetError, TargetUnavailable, TransferFailed
-from ashore_runtimes.adb_states import MISSING, PASSING, Line, read_list, state_in, unreachable
+from ashore_runtimes.adb_states import MISSING, OFFLINE, PASSING, Line, read_list, state_in, unreachable
 
 COMMAND_LIMIT_S = 20.0
 """For what a healthy device does in milliseconds, and for adb's server to start."""
@@ -17,9 +17,21 @@ PUSH_LIMIT_S = 30.0
 """Of any push, however small."""
 PUSH_BYTES_PER_S = 1e6
 """The slowest connection worth waiting for; poor Wi-Fi moves three times as much."""
-SETTLE_S = 5.0
-"""How long a device may take to come back after its connection broke; adb itself tries once a second."""
+CONNECT_LIMIT_S = 10.0
+SETTLE_S = 2.0
+"""How long a device may take to come back after its connection broke."""
 _STATUS = "ashore-status:"
+_BROKEN = (
+    "couldn't read from device",
+    "failed to read copy response",
+    "onnection reset",
+    "error: closed",
+    "roken pipe",
+)
+"""What adb says of a push whose connection ended; everything else is said by a file system, there or here."""
+_VANISHED_HINT = (
+    "it was unplugged or switched off, or something restarted adb's server: see adb devices -l, then try again"
+)
 _BROKEN_HINT = "check the cable or the network, and that nothing restarts adb's server; then run this again"
 
 
@@ -74,22 +86,33 @@ class Device:
         """``adb_states.READY`` where all is well."""
         return next((line.state for line in list_devices() if line.serial == self.serial), MISSING)
 
-    def wait(self) -> None:
-        """Until the device is ready; one on the network (``host:port``) that adb has forgotten is reached for again.
+    def wait(self, *, reach: bool = False) -> None:
+        """Until the device is ready, should it be about to be.
+
+        Args:
+            reach: have adb connect anew to a device on the network (``host:port``) that it has lost or forgotten.
 
         Raises:
             TargetUnavailable: it is not ready, and will not be by itself; the hint is the remedy.
         """
-        deadline_s = time.monotonic() + SETTLE_S
-        state = self.state()
-        if state == MISSING and self._on_network():
-            _run(("connect", self.serial), f"connecting to {self.serial}", COMMAND_LIMIT_S)
-            state = self.state()
-        while state in PASSING - {MISSING} and time.monotonic() < deadline_s:
-            time.sleep(0.1)
-            state = self.state()
+        state = self._settled()
+        if reach and self._on_network() and state in (MISSING, OFFLINE):
+            self._reach()
+            state = self._settled() if self.state() != MISSING else state
         if error := unreachable(self.serial, state):
             raise error
+
+    def _settled(self) -> str:
+        """The state, when it is no more one that passes, or has not passed for ``SETTLE_S``."""
+        deadline_s = time.monotonic() + SETTLE_S
+        while (state := self.state()) in PASSING and time.monotonic() < deadline_s:
+            time.sleep(0.1)
+        return state
+
+    def _reach(self) -> None:
+        """adb tries again by itself, but once in ten seconds, and takes no order to while it still hopes."""
+        for word in ("disconnect", "connect"):
+            _run((word, self.serial), f"connecting to {self.serial}", CONNECT_LIMIT_S)
 
     def ask(self, script: str, doing: str, limit_s: float | None = None) -> tuple[int, str]:
         """Run ``script`` in the device's shell; its exit code and what it printed on either stream.
@@ -123,7 +146,10 @@ class Device:
 
     def lost(self, doing: str) -> TargetError:
         """The error for a connection that ended while it was used."""
-        return unreachable(self.serial, self.state(), doing) or TransferFailed(
+        state = self.state()
+        if state == MISSING:
+            return TargetUnavailable(f"{self.serial} vanished while {doing}", _VANISHED_HINT)
+        return unreachable(self.serial, state, doing) or TransferFailed(
             f"the connection to {self.serial} broke off while {doing}", _BROKEN_HINT
         )
 
@@ -131,10 +157,10 @@ class Device:
         """The error for what the device's own file system would not do."""
         if "No space left" in complaint:
             return TransferFailed(
-                f"{doing} to {self.serial} failed: no space is left on the device",
+                f"{doing} failed: no space is left on {self.serial}",
                 f"make room there; ashore targets --clean adb:{self.serial} removes what ashore put on it",
             )
-        return TransferFailed(f"{doing} to {self.serial} failed: {complaint}", "this is the device's own complaint")
+        return TransferFailed(f"{doing} failed on {self.serial}: {complaint}", "this is adb's own message")
 
     def _on_network(self) -> bool:
         host, _, port = self.serial.rpartition(":")
@@ -149,12 +175,11 @@ class Device:
         return (unreachable(self.serial, state, doing) if state else None) or self.lost(doing)
 
     def _push_trouble(self, done: _Done, doing: str) -> TargetError:
-        if "remote " in done.said:
-            return self.refusal(done.said, doing)
         if state := state_in(done.said):
             return unreachable(self.serial, state, doing) or self.lost(doing)
-        said = f" ({done.said})" if done.said else ""
-        return TransferFailed(f"the connection to {self.serial} broke off while {doing}{said}", _BROKEN_HINT)
+        if any(words in done.said for words in _BROKEN):
+            return TransferFailed(f"the connection to {self.serial} broke off while {doing}", _BROKEN_HINT)
+        return self.refusal(done.said or f"exit code {done.code}", doing)
 
 
 def _server_trouble(done: _Done) -> TargetUnavailable:

@@ -50,14 +50,20 @@ _ANDROIDS_ARM64 = "arm64-v8a"
 
 @dataclass(frozen=True)
 class DeviceFacts:
-    """``name`` is maker and model; ``cpu`` the chip and its cores by kind; ``abi`` what its programs are."""
+    """``cpu`` is the chip and its cores by kind; ``abi`` what its programs are; ``os`` Android's version on what.
 
-    name: str
-    android: str
+    Numbers are 0 where they are not known.
+    """
+
     cpu: str
     cores: int
     memory_bytes: int
     abi: str
+    os: str
+
+    @classmethod
+    def unknown(cls) -> DeviceFacts:
+        return cls("unknown", 0, 0, "unknown", "unknown")
 
 
 def read_facts(device: Device) -> DeviceFacts:
@@ -76,13 +82,13 @@ def _facts(values: Mapping[str, str], meminfo: str, cpuinfo: str) -> DeviceFacts
     total = re.search(r"^MemTotal:\s*(\d+) kB", meminfo, re.MULTILINE)
     chip = f"{value('ro.soc.manufacturer')} {value('ro.soc.model')}".strip() or value("ro.board.platform")
     cores = _cores(cpuinfo)
+    name = f"{value('ro.product.manufacturer')} {value('ro.product.model')}".strip()
     return DeviceFacts(
-        name=f"{value('ro.product.manufacturer')} {value('ro.product.model')}".strip(),
-        android=value("ro.build.version.release"),
-        cpu=f"{chip} ({_describe(cores)})" if cores else chip,
+        cpu=f"{chip} ({_describe(cores)})" if cores else chip or "unknown",
         cores=cores.total(),
         memory_bytes=int(total[1]) * 1024 if total else 0,
         abi=_abi(value("ro.product.cpu.abilist").split(","), value("ro.product.cpu.abi")),
+        os=f"Android {value('ro.build.version.release')}, {name}",
     )
 
 

@@ -10,7 +10,8 @@ from ashore.errors import TargetUnavailable
 READY = "device"
 MISSING = "missing"
 """Not a word of adb's: it does not know the serial."""
-PASSING = frozenset({"offline", "authorizing", "connecting", MISSING})
+OFFLINE = "offline"
+PASSING = frozenset({OFFLINE, "authorizing", "connecting"})
 """What a device also is for a moment after its connection broke or came up."""
 
 _STATES: dict[str, tuple[str, str]] = {
@@ -21,7 +22,7 @@ _STATES: dict[str, tuple[str, str]] = {
     ),
     "authorizing": ("is still waiting to be allowed (authorizing)", "accept the prompt on the phone's screen"),
     "connecting": ("is still connecting", "run this again in a few seconds"),
-    "offline": (
+    OFFLINE: (
         "does not answer (offline)",
         "wake the phone and plug it in again, or run: adb reconnect offline",
     ),
@@ -31,13 +32,14 @@ _STATES: dict[str, tuple[str, str]] = {
     ),
     MISSING: (
         "is not among the devices that adb sees",
-        "plug it in, switch on USB debugging (Settings, Developer options) and look for it in: adb devices -l",
+        "plug it in and switch on USB debugging (Settings, Developer options), or adb connect HOST:PORT, until it "
+        "shows in: adb devices -l",
     ),
 }
 _CAUSES = (
     ("device unauthorized", "unauthorized"),
     ("device still authorizing", "authorizing"),
-    ("device offline", "offline"),
+    ("device offline", OFFLINE),
     ("device still connecting", "connecting"),
     ("insufficient permissions", "no permissions"),
     ("no devices/emulators found", MISSING),

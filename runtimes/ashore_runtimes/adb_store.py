@@ -112,7 +112,8 @@ def _push(device: Device, parcel: Parcel) -> None:
         _check(device, parcel, passage, doing)
         _give_name(device, parcel, passage, doing)
     except BaseException:  # Ctrl-C too
-        with suppress(AshoreError):  # where even this fails, a later push sweeps
+        with suppress(AshoreError):  # where it does not come back, a later push sweeps
+            device.wait()
             device.ask(f"rm -rf {STORE}/{passage}", f"removing what {doing} left", limit_s=5.0)
         raise
 
@@ -138,7 +139,7 @@ def _check(device: Device, parcel: Parcel, passage: str, doing: str) -> None:
         arrived = found.items() >= {path: file_sha256(file) for path, file in contents.items()}.items()
     if not arrived:
         raise TransferFailed(
-            f"{doing} to {device.serial} failed: what arrived differs from what was sent",
+            f"{doing} failed: what arrived on {device.serial} differs from what was sent",
             "nothing of it was kept; run this again, with another cable or over USB where it happens twice",
         )
 

@@ -26,6 +26,8 @@ class Faults:
     """No command answers any more."""
     truncate_output_after: int | None = None
     """The runner's answers stop there, and its stream ends as if all were well."""
+    mute_runner: int = 0
+    """The runner's answers are held back from there on, so that a request stays under way."""
     without: tuple[str, ...] = ()
     """Programs that this phone does not have."""
 

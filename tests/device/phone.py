@@ -19,7 +19,9 @@ from device.wire import Connection, Gone, Stream
 STORE = "/data/local/tmp"
 """The one folder of an Android phone where adb may write and execute."""
 _LOADER = "./ld-linux-aarch64.so.1"
-_TOYBOX = "cat chmod df echo find grep kill ls mkdir mv nproc pgrep pkill ps rm sed sha256sum sleep stat touch uname wc"
+_TOYBOX = (
+    "cat chmod df du echo find grep kill ls mkdir mv nproc pgrep pkill ps rm sed sha256sum sleep stat touch uname wc"
+)
 _CPUINFO = "processor\t: {}\nFeatures\t: fp asimd asimddp\nCPU implementer\t: 0x41\nCPU part\t: {}\n\n"
 _PROPERTIES = {
     "ro.product.manufacturer": "Ashore",
@@ -86,9 +88,9 @@ class Phone:
 
     def signal_runners(self, number: signal.Signals) -> int:
         """Send a signal to every runner; how many there are."""
-        running = [shell for shell in self._running() if _LOADER in " ".join(map(str, shell.process.args))]  # type: ignore[union-attr]
-        for shell in running:
-            os.kill(shell.process.pid, number)
+        running = [shell.process.pid for shell in self._running() if shell.runs_model]
+        for pid in running:
+            os.kill(pid, number)
         return len(running)
 
     @property
@@ -150,9 +152,7 @@ class Phone:
 
     def _serve_shell(self, stream: Stream, command: str) -> None:
         self.commands.append(command)
-        runs = _LOADER in command
-        truncate_after = self.faults.truncate_output_after if runs else None
-        shell = ShellService(stream, list(self._words(command)), self._environment(), truncate_after)
+        shell = ShellService(stream, list(self._words(command)), self._environment(), self.faults, _LOADER in command)
         self._shells.append(shell)
         shell.serve()
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping
 from typing import IO
 
+from device.faults import Faults
 from device.wire import Gone, Stream
 
 _PACKET = struct.Struct("<BI")
@@ -21,12 +22,16 @@ _READ_BYTES = 1 << 16
 class ShellService:
     """Serves one ``shell,v2`` stream.
 
-    ``truncate_after``: bytes of standard output after which the stream ends, with all that remains unsaid.
+    ``runs_model``: whether the command is a runner, and its standard output what some faults are about.
     """
 
-    def __init__(self, stream: Stream, words: list[str], env: Mapping[str, str], truncate_after: int | None) -> None:
+    def __init__(
+        self, stream: Stream, words: list[str], env: Mapping[str, str], faults: Faults, runs_model: bool
+    ) -> None:
         self._stream = stream
-        self._left = truncate_after
+        self._faults = faults
+        self._printed = 0
+        self.runs_model = runs_model
         self.process = subprocess.Popen(
             words,
             bufsize=0,
@@ -67,21 +72,23 @@ class ShellService:
         return code if code >= 0 else 0x80 | -code
 
     def _pump(self, source: IO[bytes], packet: int) -> None:
+        faulty = self.runs_model and packet == _STDOUT
         with source, contextlib.suppress(Gone):
             while data := source.read(_READ_BYTES):
-                if packet == _STDOUT:
-                    data = self._shortened(data)
-                self._stream.write(_PACKET.pack(packet, len(data)) + data)
-                if self._left == 0:
+                said = self._say(data) if faulty else data
+                self._stream.write(_PACKET.pack(packet, len(said)) + said)
+                if len(said) < len(data):
                     self._stream.close()
                     self.kill()
 
-    def _shortened(self, data: bytes) -> bytes:
-        if self._left is None:
-            return data
-        data = data[: self._left]
-        self._left -= len(data)
-        return data
+    def _say(self, data: bytes) -> bytes:
+        """What the client gets to see of ``data``."""
+        self._printed += len(data)
+        if self._faults.mute_runner and self._printed > self._faults.mute_runner:
+            self._stream.closed.wait()
+            raise Gone
+        limit = self._faults.truncate_output_after
+        return data if limit is None or self._printed <= limit else data[: limit - self._printed]
 
     def _feed(self, stdin: IO[bytes]) -> None:
         """Until the stream ends; a command that no longer reads loses what comes, as on a phone."""
