@@ -4,10 +4,9 @@
 #include <executorch/runtime/executor/method.h>
 #include <executorch/runtime/executor/program.h>
 #include <executorch/runtime/platform/runtime.h>
-#include <time.h>
-
 #include <algorithm>
 
+#include "clock.h"
 #include "executorch_log.h"
 #include "executorch_tensors.h"
 #include "model.h"
@@ -29,12 +28,6 @@ const char* const kEngineName = "executorch";
 const char* const kEngineVersion = ASHORE_ENGINE_VERSION;
 
 namespace {
-
-uint64_t now_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
-}
 
 class ExecuTorchModel final : public Model {
  public:

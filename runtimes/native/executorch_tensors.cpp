@@ -1,8 +1,6 @@
 #include "executorch_tensors.h"
 
-#include <cstdlib>
 #include <cstring>
-#include <new>
 
 #include "executorch_log.h"
 #include "shapes.h"
@@ -69,21 +67,6 @@ void gather(const Tensor& tensor, size_t item_size, uint8_t* out) {
 }
 
 }  // namespace
-
-AlignedBytes::AlignedBytes(size_t size) {
-  size_t room = 0;
-  if (__builtin_add_overflow(size, ASHORE_ALIGNMENT_BYTES + ASHORE_SLACK_BYTES, &room)) throw std::bad_alloc();
-  // calloc, because large zeros cost nothing until they are touched.
-  memory_.reset(std::calloc(1, room));
-  if (!memory_) throw std::bad_alloc();
-}
-
-uint8_t* AlignedBytes::data() const {
-  const auto address = reinterpret_cast<uintptr_t>(memory_.get());
-  return reinterpret_cast<uint8_t*>((address + ASHORE_ALIGNMENT_BYTES - 1) / ASHORE_ALIGNMENT_BYTES * ASHORE_ALIGNMENT_BYTES);
-}
-
-void AlignedBytes::Free::operator()(void* memory) const { std::free(memory); }
 
 TensorFacts read_facts(const std::string& name, const et::Result<et::TensorInfo>& info) {
   if (!info.ok()) throw Failure(ASHORE_UNSUPPORTED, "'" + name + "' of the method is not a tensor");

@@ -10,23 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "aligned_bytes.h"
 #include "model.h"
 
 namespace ashore {
-
-// Zeros at a multiple of ASHORE_ALIGNMENT_BYTES, with ASHORE_SLACK_BYTES behind them.
-class AlignedBytes {
- public:
-  AlignedBytes() = default;
-  explicit AlignedBytes(size_t size);
-  uint8_t* data() const;
-
- private:
-  struct Free {
-    void operator()(void* memory) const;
-  };
-  std::unique_ptr<void, Free> memory_;
-};
 
 TensorFacts read_facts(const std::string& name, const executorch::runtime::Result<executorch::runtime::TensorInfo>& info);
 

@@ -1,10 +1,9 @@
 #include "session.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <cstring>
 
+#include "clock.h"
 #include "json.h"
 #include "memory.h"
 #include "sha256.h"
@@ -16,12 +15,6 @@ namespace {
 constexpr uint8_t kCountOperators = 1, kHasSha256 = 2;
 constexpr size_t kMaxPathBytes = 4096, kMaxLayoutBytes = 1 << 24, kHashedAtOnce = 1 << 20;
 constexpr uint32_t kMaxRepeats = 1 << 20;
-
-uint64_t now_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
-}
 
 const char* code_of(int32_t status) {
   switch (status) {

@@ -1,0 +1,219 @@
+// LiteRT: loads a .tflite file and runs one signature of it through the CPU accelerator, which is XNNPACK.
+#include <cstdlib>
+#include <cstring>
+
+#include "aligned_bytes.h"
+#include "clock.h"
+#include "litert_api.h"
+#include "litert_profile.h"
+#include "litert_tensors.h"
+#include "model.h"
+#include "shapes.h"
+
+namespace ashore {
+
+const char* const kEngineName = "litert";
+const char* const kEngineVersion = ASHORE_ENGINE_VERSION;
+
+namespace {
+
+using litert::api;
+
+// Owns one of the library's objects.
+template <typename Handle, void (*litert::Api::*Destroy)(Handle)>
+class Owned {
+ public:
+  Owned() = default;
+  ~Owned() {
+    if (handle != nullptr) (api().*Destroy)(handle);
+  }
+  Owned(Owned&& other) noexcept : handle(other.handle) { other.handle = nullptr; }
+  Owned(const Owned&) = delete;
+  Owned& operator=(const Owned&) = delete;
+
+  Handle handle = nullptr;
+};
+
+using OwnedBuffer = Owned<litert::TensorBuffer, &litert::Api::DestroyTensorBuffer>;
+
+// One for the process: it brings up the accelerators.
+litert::Environment environment() {
+  static const litert::Environment kEnvironment = [] {
+    constexpr int32_t kInteger = 2, kAccelerators = 24, kLeastSeverity = 25;
+    constexpr int64_t kErrors = 3;
+    // Without these it looks for GPU libraries, and tells on stderr what it does.
+    const litert::EnvironmentOption options[] = {{kAccelerators, 0, kInteger, 0, litert::kCpu}, {kLeastSeverity, 0, kInteger, 0, kErrors}};
+    litert::Environment made = nullptr;
+    const litert::Status status = api().CreateEnvironment(2, options, &made);
+    if (status != 0) throw Failure(ASHORE_ENGINE_FAILED, "LiteRT does not start: " + litert::status_text(status));
+    return made;
+  }();
+  return kEnvironment;
+}
+
+class LiteRTModel final : public Model {
+ public:
+  LiteRTModel(ModelBytes bytes, const Options& options);
+
+  void bind(const std::vector<ashore_view>& inputs) override;
+  uint64_t run() override;
+  ashore_view output(uint32_t index) override;
+
+ private:
+  void compile(const Options& options);
+  void describe();
+  void resize(const std::vector<ashore_view>& inputs);
+  void place_outputs();
+  void check(litert::Status status, ashore_status meaning, const std::string& doing) const;
+
+  // In the order in which each needs those before it.
+  Owned<litert::Model, &litert::Api::DestroyModel> model_;
+  Owned<litert::CompiledModel, &litert::Api::DestroyCompiledModel> compiled_;
+  litert::Profiler profiler_ = nullptr;
+  litert::Edges edges_{};
+  std::vector<std::vector<int64_t>> sizes_;  // of the inputs, as the library has them; empty while unknown
+  std::vector<AlignedBytes> output_bytes_;
+  std::vector<OwnedBuffer> input_buffers_, output_buffers_;
+  std::vector<litert::TensorBuffer> input_order_, output_order_;  // as the signature has them
+};
+
+void add_options(litert::Options options, const char* identifier, const std::string& text) {
+  litert::OpaqueOptions opaque = nullptr;
+  char* copy = strdup(text.c_str());
+  if (copy == nullptr || api().CreateOpaqueOptions(identifier, copy, std::free, &opaque) != 0 ||
+      api().AddOpaqueOptions(options, opaque) != 0) {
+    throw Failure(ASHORE_NO_LIBRARY, std::string("LiteRT does not take the options '") + identifier + "'");
+  }
+}
+
+LiteRTModel::LiteRTModel(ModelBytes bytes, const Options& options) {
+  const auto status =
+      api().CreateModelFromBuffer(environment(), bytes.data, static_cast<size_t>(bytes.size), &model_.handle);
+  check(status, ASHORE_INVALID_MODEL, "reading the file");
+  edges_ = litert::read_edges(model_.handle);
+  compile(options);
+  describe();
+  if (options.count_operators) profiler_ = litert::start_profiler(compiled_.handle);
+}
+
+void LiteRTModel::compile(const Options& options) {
+  Owned<litert::Options, &litert::Api::DestroyOptions> compilation;
+  check(api().CreateOptions(&compilation.handle), ASHORE_ENGINE_FAILED, "making options");
+  check(api().SetOptionsHardwareAccelerators(compilation.handle, litert::kCpu), ASHORE_ENGINE_FAILED, "choosing the CPU");
+  add_options(compilation.handle, "xnnpack", "num_threads = " + std::to_string(options.threads) + "\n");
+  const std::string profiling = options.count_operators ? "enable_profiling = true\n" : "";
+  // Mode 2 keeps errors for who asks.
+  add_options(compilation.handle, "runtime_options_string", profiling + "error_reporter_mode = 2\n");
+  const auto status =
+      api().CreateCompiledModel(environment(), model_.handle, compilation.handle, &compiled_.handle);
+  check(status, ASHORE_INVALID_MODEL, "preparing the model");
+}
+
+void LiteRTModel::describe() {
+  for (litert::Edge& edge : edges_.inputs) {
+    litert::Layout layout{};
+    check(api().GetCompiledModelInputTensorLayout(compiled_.handle, edges_.signature, edge.place, &layout),
+          ASHORE_INVALID_MODEL, "reading the shape of '" + edge.facts.name + "'");
+    litert::take_shape(layout, &edge.facts);
+    inputs_.push_back(edge.facts);
+  }
+  for (const litert::Edge& edge : edges_.outputs) outputs_.push_back(edge.facts);
+}
+
+void LiteRTModel::bind(const std::vector<ashore_view>& inputs) {
+  resize(inputs);
+  input_buffers_.clear();
+  input_order_.assign(inputs.size(), nullptr);
+  for (size_t index = 0; index < inputs.size(); ++index) {
+    litert::Edge& edge = edges_.inputs[index];
+    for (int32_t axis = 0; axis < inputs[index].rank; ++axis) {
+      edge.type.layout.dimensions[axis] = static_cast<int32_t>(inputs[index].shape[axis]);
+    }
+    input_buffers_.emplace_back();
+    check(api().CreateTensorBufferFromHostMemory(&edge.type, inputs[index].data, static_cast<size_t>(inputs[index].size_bytes),
+                                                 nullptr, &input_buffers_.back().handle),
+          ASHORE_INVALID_INPUT, "taking '" + edge.facts.name + "'");
+    input_order_[edge.place] = input_buffers_.back().handle;
+  }
+}
+
+void LiteRTModel::resize(const std::vector<ashore_view>& inputs) {
+  std::vector<std::vector<int64_t>> wanted;
+  for (const ashore_view& view : inputs) wanted.emplace_back(view.shape, view.shape + view.rank);
+  if (!sizes_.empty() && wanted == sizes_) return;
+  sizes_.clear();  // a resize that fails half-way is done again by the next run, whatever its shapes
+  for (size_t index = 0; index < inputs.size(); ++index) {
+    const TensorFacts& facts = inputs_[index];
+    if (facts.least == facts.most) continue;
+    const std::vector<int32_t> dimensions(wanted[index].begin(), wanted[index].end());
+    check(api().CompiledModelResizeInputTensor(compiled_.handle, edges_.signature, edges_.inputs[index].place,
+                                               dimensions.data(), dimensions.size()),
+          ASHORE_INVALID_INPUT, "resizing '" + facts.name + "' to " + shape_text(wanted[index].data(), inputs[index].rank));
+  }
+  place_outputs();
+  sizes_ = wanted;
+}
+
+// The library writes outputs into memory of the caller's, whose size follows from the inputs'.
+void LiteRTModel::place_outputs() {
+  std::vector<litert::Layout> layouts(edges_.outputs.size());
+  check(api().GetCompiledModelOutputTensorLayouts(compiled_.handle, edges_.signature, layouts.size(), layouts.data(), true),
+        ASHORE_INVALID_INPUT, "finding the shapes of the outputs");
+  output_buffers_.clear();
+  output_bytes_.clear();
+  output_order_.assign(edges_.outputs.size(), nullptr);
+  for (litert::Edge& edge : edges_.outputs) {
+    uint64_t bytes = 0;
+    edge.type.layout = layouts[edge.place];
+    litert::take_shape(edge.type.layout, &edge.facts);
+    tensor_bytes(edge.facts.shape.data(), static_cast<int32_t>(edge.facts.shape.size()), edge.facts.dtype, &bytes);
+    output_bytes_.emplace_back(static_cast<size_t>(bytes));
+    output_buffers_.emplace_back();
+    check(api().CreateTensorBufferFromHostMemory(&edge.type, output_bytes_.back().data(), static_cast<size_t>(bytes),
+                                                 nullptr, &output_buffers_.back().handle),
+          ASHORE_ENGINE_FAILED, "making room for '" + edge.facts.name + "'");
+    output_order_[edge.place] = output_buffers_.back().handle;
+  }
+}
+
+uint64_t LiteRTModel::run() {
+  const uint64_t begin_ns = now_ns();
+  const auto status = api().RunCompiledModel(compiled_.handle, edges_.signature, input_order_.size(), input_order_.data(),
+                                             output_order_.size(), output_order_.data());
+  const uint64_t engine_ns = now_ns() - begin_ns;
+  check(status, ASHORE_ENGINE_FAILED, "running the model");
+  if (profiler_ != nullptr) {
+    litert::drain(profiler_, &op_times_);
+    op_times_.count_run();
+  }
+  return engine_ns;
+}
+
+ashore_view LiteRTModel::output(uint32_t index) {
+  const TensorFacts& facts = edges_.outputs[index].facts;
+  const auto rank = static_cast<int32_t>(facts.shape.size());
+  uint64_t bytes = 0;
+  tensor_bytes(facts.shape.data(), rank, facts.dtype, &bytes);
+  return {output_bytes_[index].data(), facts.shape.data(), bytes, rank, facts.dtype};
+}
+
+void LiteRTModel::check(litert::Status status, ashore_status meaning, const std::string& doing) const {
+  if (status == 0) return;
+  std::string message = doing + ": " + litert::status_text(status);
+  char* details = nullptr;
+  if (compiled_.handle != nullptr && api().CompiledModelGetErrorMessages(compiled_.handle, &details) == 0 && details != nullptr) {
+    if (*details != '\0') message += std::string(": ") + details;
+    std::free(details);
+  }
+  throw Failure(meaning, message);
+}
+
+}  // namespace
+
+void start_engine() { environment(); }
+
+std::unique_ptr<Model> open_model(ModelBytes bytes, const Options& options) {
+  return std::make_unique<LiteRTModel>(bytes, options);
+}
+
+}  // namespace ashore
