@@ -12,6 +12,7 @@ from ashore import __version__
 from ashore.cli.commands import convert, doctor, inspect, run, targets, verify
 from ashore.cli.failures import Terminated, report_failure
 from ashore.cli.profile_commands import compare, history, profile
+from ashore.cli.report_command import report
 from ashore.cli.terminal import Terminal
 
 
@@ -26,7 +27,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (convert, verify, run, profile, compare, history, inspect, targets, doctor):
+for command in (convert, verify, run, profile, compare, history, report, inspect, targets, doctor):
     cli.add_command(command)
 
 
