@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "clock.h"
+#include "counting.h"
 #include "executorch_log.h"
 #include "executorch_tensors.h"
 #include "model.h"
@@ -176,7 +177,9 @@ uint64_t ExecuTorchModel::run() {
     if (error != et::Error::Ok) throw Failure(ASHORE_INVALID_INPUT, "input '" + inputs_[index].name + "': " + explain(error));
   }
   const uint64_t begin_ns = now_ns();
+  begin_counting();
   const et::Error error = method_->execute();
+  end_counting();
   const uint64_t engine_ns = now_ns() - begin_ns;
   if (error != et::Error::Ok) throw Failure(ASHORE_ENGINE_FAILED, explain(error));
   op_times_.count_run();

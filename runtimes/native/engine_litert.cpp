@@ -4,6 +4,7 @@
 
 #include "aligned_bytes.h"
 #include "clock.h"
+#include "counting.h"
 #include "litert_api.h"
 #include "litert_profile.h"
 #include "litert_tensors.h"
@@ -178,8 +179,10 @@ void LiteRTModel::place_outputs() {
 
 uint64_t LiteRTModel::run() {
   const uint64_t begin_ns = now_ns();
+  begin_counting();
   const auto status = api().RunCompiledModel(compiled_.handle, edges_.signature, input_order_.size(), input_order_.data(),
                                              output_order_.size(), output_order_.data());
+  end_counting();
   const uint64_t engine_ns = now_ns() - begin_ns;
   check(status, ASHORE_ENGINE_FAILED, "running the model");
   if (profiler_ != nullptr) {
