@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ashore.cli.terminal import Terminal
-from ashore.profiling.causes import Cause
+from ashore.profiling.causes import Cause, plural
 from ashore.profiling.comparison import ComparedPair, Comparison
 from ashore.profiling.explain import Explanation
 from ashore.profiling.history import Series
@@ -21,16 +21,19 @@ _BARS = "▁▂▃▄▅▆▇█"
 _LONGEST_LINE = 40
 _BAR_WIDTH = 40
 _PROFILE_COLUMNS = (
-    *("artifact", "target", "threads", "p50 ms", "95 % interval", "p90 ms", "load ms", "first ms"),
-    *("peak MB", "file MB", "zipped MB", "SQNR dB", "delegated", "M instr."),
+    *("artifact", "target", "thr.", "p50 ms", "95 % interval", "p90 ms", "load ms", "peak MB", "file MB"),
+    *("SQNR dB", "deleg.", "M instr."),
 )
 
 
 def show_profile(terminal: Terminal, profile: Profile) -> None:
     for result in profile.results:
-        for warning in result.warnings:
-            terminal.show_warning(f"{result.title} on {result.target.id}: {warning}")
-    terminal.show_table("profile", _PROFILE_COLUMNS, [_cells(result) for result in profile.results])
+        if result.warnings:
+            where = f"{result.title} on {result.target.id}, {plural(result.settings.threads, 'thread')}"
+            terminal.show_warning(f"{where}: {'; '.join(result.warnings)}")
+    columns = list(zip(_PROFILE_COLUMNS, *(_cells(result) for result in profile.results), strict=True))
+    measured = [column for column in columns if set(column[1:]) != {"-"}]
+    terminal.show_table("profile", *_turned(measured))
     for result in profile.results:
         if result.sustained:
             first, last = first_and_last_ns(result.sustained)
@@ -40,9 +43,15 @@ def show_profile(terminal: Terminal, profile: Profile) -> None:
             )
 
 
+def _turned(columns: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Columns with their headings as headings and rows."""
+    heading, *rows = zip(*columns, strict=True)
+    return heading, rows
+
+
 def _cells(result: Result) -> tuple[str, ...]:
     latency, artifact = latency_of(result), result.artifact
-    interval = f"{latency.interval.low / 1e6:.3f} to {latency.interval.high / 1e6:.3f}" if latency else "-"
+    interval = f"{latency.interval.low / 1e6:.2f} to {latency.interval.high / 1e6:.2f}" if latency else "-"
     return (
         result.title,
         result.target.id,
@@ -51,10 +60,8 @@ def _cells(result: Result) -> tuple[str, ...]:
         interval,
         _scaled(latency.p90_ns if latency else None, 3),
         _scaled(result.load_ns, 1),
-        _scaled(result.first_run_ns, 3),
         _scaled(result.memory.peak_bytes if result.memory else None, 1),
         _scaled(artifact.bytes, 2),
-        _scaled(artifact.compressed_bytes, 2),
         f"{artifact.parity.sqnr_db:.1f}" if artifact.parity else "-",
         f"{artifact.delegation.delegated}/{artifact.delegation.total}" if artifact.delegation else "-",
         _scaled(result.instructions.per_run if result.instructions else None, 2),

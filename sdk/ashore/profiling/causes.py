@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
-
 from ashore.profiling.operators import Kind, kind_of
 from ashore.types.profile import OpCost, Result
 
@@ -39,7 +37,7 @@ class Cause:
 
 @dataclass(frozen=True)
 class OpTable:
-    """Operators with nanoseconds per run, and the run they are part of."""
+    """Operators with nanoseconds per run, and the mean run they are part of."""
 
     costs: tuple[tuple[OpCost, float], ...]
     run_ns: float
@@ -50,11 +48,16 @@ class OpTable:
         if result.ops is None or result.ops_pass is None or not result.ops_pass.runs:
             return None
         runs = result.ops_pass.runs
-        return cls(tuple((op, op.ns / runs) for op in result.ops), float(np.median(result.ops_pass.run_ns)))
+        return cls(tuple((op, op.ns / runs) for op in result.ops), sum(result.ops_pass.run_ns) / runs)
 
     @property
     def explained_ns(self) -> float:
         return sum(ns for _, ns in self.costs)
+
+    @property
+    def explained(self) -> float:
+        """Share of the run that its operators account for."""
+        return self.explained_ns / self.run_ns if self.run_ns else 0.0
 
     def share(self, ns: float) -> str:
         return f"{ns / 1e6:.3f} ms of {self.run_ns / 1e6:.3f} ms ({ns / self.run_ns:.0%})" if self.run_ns else "0 ms"

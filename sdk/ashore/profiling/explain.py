@@ -18,8 +18,9 @@ from ashore.profiling.causes import (
     plural,
     undelegated,
 )
+from ashore.profiling.noise import SPREAD_LIMIT
 from ashore.profiling.operators import Kind, kind_of
-from ashore.profiling.statistics import latency_of
+from ashore.profiling.statistics import Ratio, latency_of, ratio_of, summarise
 from ashore.types.profile import OpCost, Profile, Result
 
 _SLOWER = 1.1
@@ -94,21 +95,23 @@ def _in_float(result: Result, profile: Profile) -> Result | None:
 def _verdict(result: Result, float_result: Result | None, table: OpTable | None, causes: tuple[Cause, ...]) -> str:
     parts = [*_against_float(result, float_result)]
     if table:
-        parts.append(f"operators explain {table.explained_ns / table.run_ns:.0%} of the run" if table.run_ns else "")
+        parts.append(f"operators explain {table.explained:.0%} of the run")
         if not causes:
             parts.append(f"nothing but computing is in the way; the heaviest: {heaviest(table.costs)}")
+        if float_result and not _quiet(result):
+            parts.append("layers are not compared with fp32: the runs whose operators were timed scatter too much")
     elif "ops" in result.skipped:
         parts.append(f"operators were not timed ({result.skipped['ops']})")
-    return "; ".join(part for part in parts if part) or "nothing stands out"
+    return "; ".join(parts) or "nothing stands out"
 
 
 def _against_float(result: Result, float_result: Result | None) -> Iterator[str]:
     if float_result is None:
         return
     precision = result.artifact.precision
-    before, after = latency_of(float_result), latency_of(result)
-    if before and after and after.median_ns:
-        yield f"{precision} is {before.median_ns / after.median_ns:.2f}x as fast as fp32"
+    speed = _speed(result, float_result)
+    if speed:
+        yield f"{precision} is {_times(speed)} as fast as fp32"
     counted, counts = float_result.instructions, result.instructions
     if counted and counts and counts.per_run:
         yield f"{precision} takes {counts.per_run / 1e6:.1f} M instructions, fp32 {counted.per_run / 1e6:.1f} M"
@@ -117,7 +120,7 @@ def _against_float(result: Result, float_result: Result | None) -> Iterator[str]
 def _slow_layers(result: Result, table: OpTable | None, float_result: Result | None) -> Iterator[Cause]:
     """Layers that lost by quantization, found by pairing the computing operators of both files in their order."""
     float_table = OpTable.of(float_result) if float_result else None
-    if table is None or float_table is None:
+    if table is None or float_table is None or float_result is None or not (_quiet(result) and _quiet(float_result)):
         return
     ours, theirs = _computing(table), _computing(float_table)
     if [_family(op) for op, _ in ours] != [_family(op) for op, _ in theirs]:
@@ -141,6 +144,11 @@ def _slow_layers(result: Result, table: OpTable | None, float_result: Result | N
     )
 
 
+def _quiet(result: Result) -> bool:
+    """Whether the runs whose operators were timed agree: else single layers cannot be compared."""
+    return result.ops_pass is not None and summarise([result.ops_pass.run_ns]).spread <= SPREAD_LIMIT
+
+
 def _computing(table: OpTable) -> list[tuple[OpCost, float]]:
     return [(op, ns) for op, ns in table.costs if kind_of(op.type or op.name) is Kind.COMPUTE]
 
@@ -156,21 +164,32 @@ def _threads(result: Result, profile: Profile) -> Iterator[Cause]:
     """Against the fewest threads that were measured."""
     same = [other for other in profile.results if _same_but_threads(other, result)]
     fewest = min(same, key=lambda other: other.settings.threads)
-    before, after = latency_of(fewest), latency_of(result)
     more = result.settings.threads / fewest.settings.threads
-    if before is None or after is None or more <= 1 or not after.median_ns:
+    speed = _speed(result, fewest) if more > 1 else None
+    if speed is None or speed.interval.high / more >= _POOR_EFFICIENCY:
         return
-    speedup = before.median_ns / after.median_ns
-    if speedup / more >= _POOR_EFFICIENCY:
-        return
-    counts = f"{plural(fewest.settings.threads, 'thread')}", f"{result.settings.threads} threads"
+    before_ns, after_ns = _run_ns(fewest) or 0.0, _run_ns(result) or 0.0
+    few, many = plural(fewest.settings.threads, "thread"), f"{result.settings.threads} threads"
+    slower = speed.interval.high < 1
     yield Cause(
         CauseKind.THREADS,
-        f"{counts[1]} are {speedup:.2f}x as fast as {counts[0]}; perfect scaling would be {more:g}x",
-        f"{before.median_ns / 1e6:.3f} ms with {counts[0]}, {after.median_ns / 1e6:.3f} ms with {counts[1]}",
-        f"take {counts[0]}: more gain little here" if speedup > 1 else f"take {counts[0]}: more are slower here",
-        max(0.0, after.median_ns - before.median_ns),
+        f"{many} are {_times(speed)} as fast as {few}; perfect scaling would be {more:g}x",
+        f"{before_ns / 1e6:.3f} ms with {few}, {after_ns / 1e6:.3f} ms with {many}",
+        f"take {few}: more are slower here" if slower else f"take {few}: more gain little here",
+        after_ns - before_ns if slower else 0.0,
     )
+
+
+def _speed(result: Result, other: Result) -> Ratio | None:
+    """How many times as fast as ``other``; None where one of them was not timed."""
+    latency = latency_of(result)
+    if latency is None or not latency.median_ns or latency_of(other) is None:
+        return None
+    return ratio_of(result.samples_by_repeat, other.samples_by_repeat)
+
+
+def _times(speed: Ratio) -> str:
+    return f"{speed.value:.2f}x ({speed.interval.low:.2f} to {speed.interval.high:.2f})"
 
 
 def _same_but_threads(other: Result, result: Result) -> bool:

@@ -19,11 +19,18 @@ HOT_CELSIUS = {TargetKind.HOST: 90.0, TargetKind.EMULATOR: 90.0, TargetKind.DEVI
 """Phones slow down long before servers do."""
 _LEAST_RUNS_FOR_DRIFT = 16
 _SEPARATED = 0.95
+_KINDS = frozenset({"noisy", "not repeatable", "slowing", "hot", "shared", "throttled"})
 
 
 def warnings_of(result: Result) -> tuple[str, ...]:
     """What a reader of ``result`` must know, derived from its own samples and environment."""
     return (*_of_settings(result), *_of_samples(result), *_of_environment(result))
+
+
+def disturbances(warnings: Sequence[str]) -> list[str]:
+    """The first words of those among ``warnings`` that tell of noise, each once."""
+    kinds = dict.fromkeys(warning.partition(":")[0] for warning in warnings)
+    return [kind for kind in kinds if kind in _KINDS]
 
 
 def _of_settings(result: Result) -> Iterator[str]:

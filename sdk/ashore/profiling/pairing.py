@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from ashore.errors import UsageError
+from ashore.profiling.noise import disturbances
 from ashore.types.profile import Profile, Result
 from ashore.types.target import TargetKind
 
@@ -142,6 +143,10 @@ def _notes(before: Result, after: Result) -> Iterator[str]:
     for what, (first, second) in told.items():
         if first != second:
             yield f"the {what} differs: {first or 'unknown'} in the base, {second or 'unknown'} in the new profile"
-    for where, result in (("base", before), ("new profile", after)):
-        for warning in result.warnings:
-            yield f"{where}: {warning}"
+    disturbed = [
+        f"{where}: {', '.join(kinds)}"
+        for where, result in (("base", before), ("new profile", after))
+        if (kinds := disturbances(result.warnings))
+    ]
+    if disturbed:
+        yield f"measured on a disturbed machine ({'; '.join(disturbed)})"

@@ -59,7 +59,7 @@ def junit_of(comparison: Comparison) -> bytes:
 
 def change_text(difference: Difference) -> str:
     """``1.24x`` or ``-3.1 dB``."""
-    return f"{difference.change:+.1f} dB" if difference.metric is Metric.SQNR else f"{difference.change:.3g}x"
+    return f"{difference.change:+.1f} dB" if difference.metric is Metric.SQNR else f"{difference.change:.2f}x"
 
 
 def _add_case(suite: ElementTree.Element, pair: ComparedPair, difference: Difference) -> None:
@@ -79,7 +79,7 @@ def _cells(difference: Difference) -> tuple[str, ...]:
         _amount(difference.metric, difference.base),
         _amount(difference.metric, difference.new),
         change_text(difference),
-        f"{interval.low:.3g} to {interval.high:.3g}" if interval else "",
+        f"{interval.low:.2f} to {interval.high:.2f}" if interval else "",
         _limit(difference),
         _verdict(difference),
     )
@@ -89,7 +89,7 @@ def _verdict(difference: Difference) -> str:
     if difference.exceeded:
         return "EXCEEDED"
     if difference.limit is None:
-        return "told only"
+        return "no limit"
     beyond = difference.metric is Metric.LATENCY and difference.change > difference.limit
     return "ok: beyond the limit, but within the noise" if beyond else "ok"
 
@@ -97,7 +97,7 @@ def _verdict(difference: Difference) -> str:
 def _limit(difference: Difference) -> str:
     if difference.limit is None:
         return ""
-    return f"{difference.limit:+g} dB" if difference.metric is Metric.SQNR else f"{difference.limit:g}x"
+    return f"{difference.limit:+g} dB" if difference.metric is Metric.SQNR else f"{difference.limit:.2f}x"
 
 
 def _amount(metric: Metric, value: float) -> str:
