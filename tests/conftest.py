@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +14,21 @@ from typing import Any
 import pytest
 
 from commands import Command, Outcome
+from device import AdbServer
 
 # A shell starts background jobs with SIGINT ignored, and children inherit that: the tests of Ctrl-C need it back.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def adb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdbServer]:
+    """No test reaches the phones, the keys or the adb server of whoever runs the tests."""
+    server = AdbServer(tmp_path_factory.mktemp("adb-home"))
+    os.environ.update(server.environment)
+    if shutil.which("adb") is not None:
+        server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture
@@ -63,3 +77,27 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(registry, "_entries", fakes.entries)
     monkeypatch.setattr(fakes, "BEHAVIOURS", {"fake": fakes.Behaviour(), "sham": fakes.Behaviour()})
     return fakes.BEHAVIOURS
+
+
+@pytest.fixture
+def costs(fakes: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """``costs("net.fake.fp32.fake")``: what that file costs wherever it runs, for a test to change."""
+    import fake_costs
+
+    del fakes
+    monkeypatch.setattr(fake_costs, "COSTS", {})
+    return fake_costs.costs_of
+
+
+@pytest.fixture
+def places(fakes: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """``places["emulator:a76"] = FakeTarget(…)`` adds a target beside the fake host."""
+    from ashore import registry
+    from fakes import FakeRuntime, entries
+
+    del fakes
+    runtime = entries("ashore.runtimes")["host"]
+    more = {"host": runtime, "emulator": runtime, "adb": runtime}
+    monkeypatch.setattr(registry, "_entries", lambda group: more if group == "ashore.runtimes" else entries(group))
+    monkeypatch.setattr(FakeRuntime, "places", {})
+    return FakeRuntime.places

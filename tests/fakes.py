@@ -12,9 +12,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,9 +22,10 @@ from ashore import registry
 from ashore.errors import ArtifactError, InputMismatch, LoweringFailed, TargetUnavailable, UnsupportedModel
 from ashore.types.artifact import Artifact
 from ashore.types.conversion import Conversion, ConversionRequest, Delegation, FileContents, UndelegatedOp
-from ashore.types.reading import MemoryReading, OpTime, OpTimes
+from ashore.types.reading import MemoryReading, OpTimes
 from ashore.types.target import TargetInfo, TargetKind
 from ashore.types.tensor import Array, Sample, TensorSpec
+from fake_costs import FakeClock, costs_of
 
 _MARK = b"FAKE"
 
@@ -127,34 +128,43 @@ def _made(path: Path) -> _Made:
 class FakeSession:
     """Runs the very model that was converted, and spoils its outputs as asked."""
 
-    def __init__(self, made: _Made) -> None:
+    def __init__(self, made: _Made, clock: FakeClock) -> None:
         self._made = made
+        self._clock = clock
         self.inputs: tuple[TensorSpec, ...] = made.request.inputs
         self.outputs: tuple[TensorSpec, ...] = made.request.outputs
-        self.last_run_ns = 1
-        self.load_ns = 1
-        self.planned_bytes: int | None = None
+        self.last_run_ns = 0
+        self.load_ns = clock.costs.load_ns
+        self.planned_bytes: int | None = clock.costs.planned_bytes
         self.runner = "native"
         self.engine_version = "1"
         self.pid: int | None = None
-        self.baseline = self.loaded = self.memory()
+
+    @property
+    def baseline(self) -> MemoryReading:
+        return self._clock.memory(self._clock.costs.baseline_bytes, self._clock.costs.baseline_bytes)
+
+    @property
+    def loaded(self) -> MemoryReading:
+        return self._clock.memory(self._clock.costs.loaded_bytes, self._clock.costs.loaded_bytes)
 
     def run(self, inputs: Mapping[str, Array]) -> Sample:
         from ashore.sources.prepare import run_eager
 
         if set(inputs) != {spec.name for spec in self.inputs}:
             raise InputMismatch(f"unknown input among {sorted(inputs)}", "name them as the model does")
+        self.last_run_ns = self._clock.next() if self._clock.runs else self._clock.first()
         results = run_eager(self._made.request.model, inputs, self.outputs)  # type: ignore[arg-type]
         return {name: _spoiled(array, self._made.behaviour) for name, array in results.items()}
 
     def repeat(self, runs: int) -> list[int]:
-        return [1] * runs
+        return [self._clock.next() for _ in range(runs)]
 
     def memory(self) -> MemoryReading:
-        return MemoryReading(2**20, 2**21, None, None, "imagined")
+        return self._clock.memory(self._clock.costs.loaded_bytes, self._clock.costs.peak_bytes)
 
     def ops(self) -> OpTimes:
-        return OpTimes(1, (OpTime("mm", "aten.mm", False, 1, 1),))
+        return self._clock.ops()
 
     def close(self) -> None: ...
 
@@ -174,27 +184,40 @@ def _spoiled(array: Array, behaviour: Behaviour) -> Array:
     return (spoiled + behaviour.noise * signs).astype(array.dtype) if behaviour.noise else spoiled
 
 
-class FakeHost:
-    id = "host"
+@dataclass
+class FakeTarget:
+    """Where every fake runs; what kind of place it is, is only said."""
+
+    id: str = "host"
+    kind: TargetKind = TargetKind.HOST
+    cpu: str = "imagined"
+    backends: tuple[str, ...] = ("fake", "sham")
+    problem: str | None = None
 
     def describe(self) -> TargetInfo:
-        return TargetInfo("host", TargetKind.HOST, "imagined", 1, 2**30, "x86_64", "Linux", ("fake", "sham"))
+        info = TargetInfo(self.id, self.kind, self.cpu, 1, 2**30, "x86_64", "Linux", self.backends, self.problem)
+        return replace(info, runner="native", engine_versions=dict.fromkeys(self.backends, "1"))
 
     def open(
         self, artifact: Artifact, *, threads: int = 1, timeout_s: float = 300.0, count_ops: bool = False
     ) -> FakeSession:
-        del threads, timeout_s, count_ops
-        return FakeSession(_made(artifact.file))
+        del timeout_s
+        return FakeSession(_made(artifact.file), costs_of(artifact.file.name).open(threads, count_ops))
 
 
 class FakeRuntime:
-    def targets(self) -> tuple[FakeHost, ...]:
-        return (FakeHost(),)
+    """The kind ``host``; a test may put other targets in ``places``."""
 
-    def target(self, target_id: str) -> FakeHost:
-        if target_id != "host":
+    places: ClassVar[dict[str, FakeTarget]] = {}
+
+    def targets(self) -> tuple[FakeTarget, ...]:
+        return (FakeTarget(), *self.places.values())
+
+    def target(self, target_id: str) -> FakeTarget:
+        found = next((target for target in self.targets() if target.id == target_id), None)
+        if found is None:
             raise TargetUnavailable(f"there is no target {target_id!r}", "take host")
-        return FakeHost()
+        return found
 
 
 @dataclass(frozen=True)
