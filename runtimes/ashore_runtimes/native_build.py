@@ -19,8 +19,15 @@ RUNNER = "ashore-runner"
 _HOST_COMPILER = "g++"
 _ARM64_COMPILER = "aarch64-linux-gnu-g++"
 _ARM64_SYSROOT = Path("/usr/aarch64-linux-gnu")
-_DEBIAN_PACKAGES = {"cmake": "cmake", "make": "make", _HOST_COMPILER: "g++", _ARM64_COMPILER: "g++-aarch64-linux-gnu"}
+_DEBIAN_PACKAGES = {
+    "cmake": "cmake",
+    "make": "make",
+    "gcc": "gcc",
+    _HOST_COMPILER: "g++",
+    _ARM64_COMPILER: "g++-aarch64-linux-gnu",
+}
 _BUILD_LIMIT_S = 900.0
+_WITHOUT_RUNNER = "models still run on the host through Python; a newer compiler may help"
 _LOADER = "ld-linux-aarch64.so.1"
 _SYSTEM_LIBRARIES = (
     _LOADER,
@@ -74,7 +81,7 @@ def arm64_build() -> NativeBuild:
     if platform.machine() in ("aarch64", "arm64"):
         return host_build()
     wheels = _usable_wheels()
-    _require_programs(_ARM64_COMPILER)  # before the download
+    require_programs(_ARM64_COMPILER)  # before the download
     foreign = [arm64_wheel(wheel, cache_folder()) for wheel in wheels]
     return _build(_ARM64_COMPILER, "aarch64", foreign, sysroot=_ARM64_SYSROOT)
 
@@ -112,14 +119,14 @@ def _usable_wheels() -> tuple[Wheel, ...]:
 
 
 def _build(compiler: str, abi: str, wheels: Sequence[Wheel], sysroot: Path | None) -> NativeBuild:
-    sources = _source_folder()
-    folder = cache_folder() / "native" / f"{abi}-{_key(sources, compiler, wheels)}"
+    sources = source_folder()
+    folder = cache_folder() / "native" / f"{abi}-{build_key(files_of(sources), compiler, wheels)}"
     made_once(folder, lambda staging: _compile(sources, compiler, abi, wheels, staging))
     engines = tuple(wheel.engine for wheel in wheels)
     return NativeBuild(folder / RUNNER, folder, (folder,), engines, sysroot)
 
 
-def _source_folder() -> Path:
+def source_folder() -> Path:
     """Inside the package where ashore was installed from a wheel, beside it in a checkout."""
     here = Path(__file__).parent
     for folder in (here / "native", here.parent / "native"):
@@ -128,10 +135,14 @@ def _source_folder() -> Path:
     raise TargetUnavailable("the sources of the native runner are missing from this installation", "reinstall ashore")
 
 
-def _key(sources: Path, compiler: str, wheels: Sequence[Wheel]) -> str:
+def files_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file())
+
+
+def build_key(sources: Sequence[Path], compiler: str, wheels: Sequence[Wheel] = ()) -> str:
     """Of all that goes into a build. The compiler goes by its file, because asking it takes as long as a short run."""
     digest = hashlib.sha256()
-    for path in sorted(path for path in sources.iterdir() if path.is_file()):
+    for path in sources:
         digest.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     program = Path(shutil.which(compiler) or compiler).resolve()
     if program.is_file():
@@ -141,17 +152,18 @@ def _key(sources: Path, compiler: str, wheels: Sequence[Wheel]) -> str:
     return digest.hexdigest()[:32]
 
 
-def _require_programs(*programs: str) -> None:
+def require_programs(*programs: str, product: str = "the native runner") -> None:
+    """Raises TargetUnavailable where one is not on the PATH; the hint is the command that adds it."""
     missing = [program for program in programs if shutil.which(program) is None]
     if missing:
         packages = " ".join(_DEBIAN_PACKAGES[program] for program in missing)
         raise TargetUnavailable(
-            f"the native runner cannot be built: {' and '.join(missing)} not found", f"apt-get install {packages}"
+            f"{product} cannot be built: {' and '.join(missing)} not found", f"apt-get install {packages}"
         )
 
 
 def _compile(sources: Path, compiler: str, abi: str, wheels: Sequence[Wheel], out: Path) -> None:
-    _require_programs("cmake", "make", compiler)
+    require_programs("cmake", "make", compiler)
     scratch = out.parent / "cmake"
     options = [f"-DCMAKE_CXX_COMPILER={compiler}", "-DCMAKE_BUILD_TYPE=Release"]
     if abi != platform.machine():
@@ -159,33 +171,39 @@ def _compile(sources: Path, compiler: str, abi: str, wheels: Sequence[Wheel], ou
     for wheel in wheels:
         options.append(f"-DASHORE_{wheel.engine.upper()}_VERSION={wheel.version}")
         options.append(f"-DASHORE_{wheel.engine.upper()}_DIR={wheel.package}")
-    _run(["cmake", "-S", str(sources), "-B", str(scratch), "-G", "Unix Makefiles", "-Wno-dev", *options])
-    _run(["cmake", "--build", str(scratch), "--parallel", str(os.cpu_count() or 1)])
+    run_tool(["cmake", "-S", str(sources), "-B", str(scratch), "-G", "Unix Makefiles", "-Wno-dev", *options])
+    run_tool(["cmake", "--build", str(scratch), "--parallel", str(os.cpu_count() or 1)])
     for name in (RUNNER, *(f"libashore_{wheel.engine}.so" for wheel in wheels)):
         shutil.copy(scratch / name, out / name)
     for library in (library for wheel in wheels for library in wheel.libraries):
         (out / library.name).symlink_to(library)
 
 
-def _run(command: list[str]) -> None:
+def run_tool(command: list[str], product: str = "the native runner", without: str = _WITHOUT_RUNNER) -> None:
+    """Run a step of the build of ``product``; ``without`` says what that means for people if it fails.
+
+    Raises:
+        TargetUnavailable: with the end of what the tool printed.
+    """
     # The user's own flags are for the user's programs.
-    environment = {name: value for name, value in os.environ.items() if name not in ("CXXFLAGS", "LDFLAGS", "CXX")}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("CFLAGS", "CXXFLAGS", "LDFLAGS", "CXX")
+    }
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, env=environment, timeout=_BUILD_LIMIT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise TargetUnavailable(f"the native runner cannot be built: {error}") from error
+        raise TargetUnavailable(f"{product} cannot be built: {error}") from error
     if done.returncode != 0:
         raise TargetUnavailable(
-            f"the native runner cannot be built; {command[0]} says:\n{last_lines(done.stdout + done.stderr)}",
-            "models still run on the host through Python; a newer compiler may help",
+            f"{product} cannot be built; {command[0]} says:\n{last_lines(done.stdout + done.stderr)}", without
         )
 
 
 def _system_library(name: str) -> Path:
     compiler = _ARM64_COMPILER if shutil.which(_ARM64_COMPILER) else _HOST_COMPILER
-    _require_programs(compiler)
+    require_programs(compiler)
     asked = subprocess.run([compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=False)
     path = Path(asked.stdout.strip())
     if not path.is_absolute():  # the bare name comes back where there is no such file
