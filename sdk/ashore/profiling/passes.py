@@ -85,8 +85,9 @@ def timed(session: Session, runs: int, least_ns: int, guess_ns: int) -> list[int
     spent_ns, began = 0, time.perf_counter_ns()
     while len(samples) < runs or max(spent_ns, time.perf_counter_ns() - began) < least_ns:
         mean_ns = max(1, spent_ns // len(samples) if samples else guess_ns)
-        wanted = max(runs - len(samples), (least_ns - spent_ns) // mean_ns + 1)
-        latest = session.repeat(max(1, min(wanted, _SLICE_NS // mean_ns, _SLICE_RUNS)))
+        lacking = (least_ns - spent_ns) // mean_ns + 1 if samples else 0  # a guess may be far off
+        wanted = min(max(runs - len(samples), lacking), _SLICE_NS // mean_ns, _SLICE_RUNS)
+        latest = session.repeat(max(1, wanted))
         samples += latest
         spent_ns += sum(latest)
     return samples
