@@ -42,9 +42,10 @@ EMULATOR = target(TargetKind.EMULATOR, "emulator:a76", "cortex-a76")
 PHONE = target(TargetKind.DEVICE, "adb:1", "big and little")
 
 
-def around(ms: float, runs: int = 20, jitter: float = 0.01) -> tuple[int, ...]:
-    """Runs that scatter evenly by ``jitter`` around ``ms``."""
-    return tuple(round(ms * MS * (1 + jitter * (index % 3 - 1))) for index in range(runs))
+def around(ms: float, runs: int = 20, jitter: float = 0.02) -> tuple[int, ...]:
+    """Runs whose median is ``ms``, in pairs above and below it by up to the share ``jitter``."""
+    away = [jitter * (0.618 * (index // 2 + 1) % 1.0) * (1 if index % 2 else -1) for index in range(runs)]
+    return tuple(round(ms * MS * (1 + share)) for share in away)
 
 
 def result(ms: float | Sequence[Sequence[int]] | None = 10.0, **more: Any) -> Result:
@@ -77,7 +78,7 @@ def op(name: str, ms: float, delegated: bool = True, runs: int = 20, **more: Any
     return OpCost(name, more.pop("type", name.partition(" #")[0]), delegated, round(ms * MS * runs), runs, **more)
 
 
-def timed_ops(*ops: OpCost, ms: float, runs: int = 20, jitter: float = 0.01) -> dict[str, Any]:
+def timed_ops(*ops: OpCost, ms: float, runs: int = 20, jitter: float = 0.02) -> dict[str, Any]:
     """The fields of a result whose runs of ``ms`` consist of ``ops``."""
     return {"ops": ops, "ops_pass": OpsPass(around(ms, runs, jitter))}
 
