@@ -50,8 +50,12 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Entry:
-    """One result. That of an emulated target has no times: whatever the profile holds, they are not the model's."""
+    """One result. That of an emulated target has no times: whatever the profile holds, they are not the model's.
 
+    ``place``: how many entries stand before it in the report.
+    """
+
+    place: int
     result: Result
     latency: Latency | None
     subject: Subject
@@ -71,12 +75,12 @@ def collect(sources: Sequence[Source]) -> tuple[Entry, ...]:
     found = [(source.name, _timeless(result)) for source in sources for result in source.profile.results]
     subjects = _subjects([result for _, result in found])
     titled = _titled([_conditions(result) for _, result in found])
-    entries = [
-        Entry(result, latency_of(result), subjects[_key(result)], titled[_conditions(result)], name)
-        for name, result in found
-    ]
     order = list(titled.values())
-    return tuple(sorted(entries, key=lambda entry: order.index(entry.conditions)))
+    ranked = sorted(found, key=lambda each: order.index(titled[_conditions(each[1])]))
+    return tuple(
+        Entry(place, result, latency_of(result), subjects[_key(result)], titled[_conditions(result)], name)
+        for place, (name, result) in enumerate(ranked)
+    )
 
 
 def by_conditions(entries: Sequence[Entry]) -> dict[Conditions, list[Entry]]:

@@ -10,7 +10,9 @@ _LARGE = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 def milliseconds(ns: float) -> str:
     """Without the unit: two decimals, more below a millisecond, fewer above a hundred."""
     value = ns / 1e6
-    decimals = 4 if value < 0.1 else 3 if value < 1 else 2 if value < 100 else 1 if value < 1000 else 0
+    decimals = (
+        2 if not value else 4 if value < 0.1 else 3 if value < 1 else 2 if value < 100 else 1 if value < 1000 else 0
+    )
     return f"{value:,.{decimals}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 

@@ -30,7 +30,7 @@ def glance(entries: Sequence[Entry]) -> Markup | None:
 def _card(column: Column, title: str, where: str, entries: Sequence[Entry]) -> Markup | None:
     best = best_of(column, entries)
     if not best:
-        return None
+        return _tie(title, where, [entry for entry in entries if entry.latency]) if column is P50 else None
     values = [column.read(entry) for entry in best]
     value = next(value for value in values if value is not None)
     unit = None if column is INSTRUCTIONS else column.unit
@@ -40,6 +40,22 @@ def _card(column: Column, title: str, where: str, entries: Sequence[Entry]) -> M
         element("p", column.show(value), element("small", unit) if unit else None, class_="big"),
         element("div", *(element("p", naming(entry)) for entry in best), class_="winner"),
         element("p", _against(column, best, entries), class_="muted"),
+        class_="card",
+    )
+
+
+def _tie(title: str, where: str, timed: Sequence[Entry]) -> Markup | None:
+    """Nobody is faster, as far as the runs show."""
+    if len(timed) < 2:
+        return None
+    intervals = [entry.latency.interval for entry in timed if entry.latency]
+    low, high = min(each.low for each in intervals), max(each.high for each in intervals)
+    return element(
+        "div",
+        element("h3", title, element("span", where, class_="where")),
+        element("p", "no winner", class_="big"),
+        element("p", f"all within {figures.interval(low, high, P50.show)} ms"),
+        element("p", "their intervals overlap that of the lowest median", class_="muted"),
         class_="card",
     )
 

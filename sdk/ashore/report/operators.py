@@ -11,7 +11,7 @@ from ashore.report.markup import Markup, element, join
 from ashore.types.profile import OpCost
 
 _HEIGHT, _BAR = 34, 17
-_SHOWN = 15
+_SHOWN = 10
 
 
 def operators(entries: Sequence[Entry]) -> Markup | None:
@@ -60,33 +60,45 @@ def _explained(entry: Entry) -> str | None:
 
 def _details(entry: Entry, opened: bool) -> Markup:
     ops = sorted(entry.result.ops or (), key=lambda op: -op.ns)
-    shown, rest = ops[:_SHOWN], ops[_SHOWN:]
-    total = sum(op.ns for op in ops) or 1
-    head = [
-        element("th", "operator", scope="col"),
-        element("th", "module", scope="col"),
-        element("th", "", scope="col"),
+    rest = ops[_SHOWN:]
+    left = figures.percent(sum(op.ns for op in rest) / (sum(op.ns for op in ops) or 1))
+    others = (
+        element("p", f"{figures.plural(len(rest), 'other operator')} take {left} %.", class_="muted") if rest else None
+    )
+    summary = element("summary", drawing.naming(entry), element("span", entry.conditions.title, class_="where"))
+    tables = [_table("by type", _by_type(ops), entry), _table("the costliest", ops[:_SHOWN], entry)]
+    return element("details", summary, *tables, others, open=opened)
+
+
+def _by_type(ops: Sequence[OpCost]) -> list[OpCost]:
+    """All operators of a type as one."""
+    groups: dict[tuple[str, bool], list[OpCost]] = {}
+    for op in ops:
+        groups.setdefault((op.type, op.delegated), []).append(op)
+    summed = [
+        OpCost(kind, figures.plural(len(found), "operator"), delegated, sum(op.ns for op in found), 0)
+        for (kind, delegated), found in groups.items()
     ]
-    head += [
-        element("th", "ms", element("small", "per run"), scope="col"),
-        element("th", "share", element("small", "%"), scope="col"),
-    ]
-    body = [_op_row(op, op.ns / entry.op_runs, op.ns / total) for op in shown]
+    return sorted(summed, key=lambda op: -op.ns)
+
+
+def _table(title: str, ops: Sequence[OpCost], entry: Entry) -> Markup:
+    total = sum(op.ns for op in entry.result.ops or ()) or 1
+    head = [element("th", word, scope="col") for word in (title, "module", "runs")]
+    head += [element("th", "ms", element("small", "per run"), scope="col")]
+    head += [element("th", "share", element("small", "%"), scope="col")]
+    body = [_op_row(op, op.ns / entry.op_runs, op.ns / total) for op in ops]
     whole = element(
         "table", element("thead", element("tr", *head)), element("tbody", *body), class_="figures small ops"
     )
-    left = sum(op.ns for op in rest)
-    others = f"{figures.plural(len(rest), 'other operator')} take {figures.percent(left / total)} %." if rest else None
-    summary = element("summary", drawing.naming(entry), element("span", entry.conditions.title, class_="where"))
-    box = element("div", whole, class_="scroll", tabindex=0, role="region", aria_label="operators, scrolls sideways")
-    return element("details", summary, box, element("p", others, class_="muted") if others else None, open=opened)
+    return element("div", whole, class_="scroll", tabindex=0, role="region", aria_label=f"operators {title}")
 
 
 def _op_row(op: OpCost, ns: float, share: float) -> Markup:
     """A bar beside the share, so that the eye finds the large ones."""
     inside = "inside" if op.delegated else "outside"
     bar = element("i", element("i", class_=inside, style=f"width:{max(100 * share, 1):.1f}%"), class_="track")
-    kind = None if op.type == op.name else element("small", op.type)
+    kind = None if op.name.startswith(op.type) else element("small", op.type)
     return element(
         "tr",
         element("th", op.name, kind, scope="row"),

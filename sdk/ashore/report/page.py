@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 from ashore.report import figures
+from ashore.report.alike import grouped
 from ashore.report.columns import TABLE
 from ashore.report.endurance import endurances
 from ashore.report.entries import Entry, Source
@@ -54,7 +55,7 @@ def _header(title: str, sources: Sequence[Source], entries: Sequence[Entry]) -> 
     dates = sorted({source.profile.created[:10] for source in sources})
     said = f"{figures.plural(files_, 'artifact')} on {', '.join(targets)}"
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}" if dates else ""
-    number = len({warning for entry in entries for warning in entry.result.warnings})
+    number = len(grouped({warning for entry in entries for warning in entry.result.warnings}))
     alarm = element("a", figures.plural(number, "warning"), href="#warnings", class_="alarm") if number else None
     words = element("p", said, element("span", f"measured {when}", class_="when"), alarm, class_="said")
     return element("header", element("p", "ashore report", class_="brand"), element("h1", title), words)

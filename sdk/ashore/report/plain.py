@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 from ashore.report import figures
+from ashore.report.alike import grouped, merged
 from ashore.report.columns import ALL, P50, TABLE, Column, best_of
 from ashore.report.entries import Conditions, Entry, by_conditions
 
@@ -67,7 +68,7 @@ def markdown(entries: Sequence[Entry]) -> str:
         parts.append("\n".join(f"{number}. not measured: {_escaped(note)}" for number, note in enumerate(notes, 1)))
     warnings = dict.fromkeys(warning for entry in entries for warning in entry.result.warnings)
     if warnings:
-        parts.append("Warnings:\n\n" + "\n".join(f"- {_escaped(warning)}" for warning in warnings))
+        parts.append("Warnings:\n\n" + "\n".join(f"- {_escaped(merged(alike))}" for alike in grouped(warnings)))
     parts.append("Bold is best under the same conditions. p50 stands with its 95 % interval.")
     return "\n\n".join(parts) + "\n"
 

@@ -53,7 +53,7 @@ def _panel(entry: Entry, explanation: Explanation) -> Markup:
 
 
 def _cause(entry: Entry, cause: Cause, best: bool) -> Markup:
-    cost = element("span", _cost(entry, cause.cost_ns), class_="cost") if cause.cost_ns is not None else None
+    cost = element("span", _cost(entry, cause.cost_ns), class_="cost") if cause.cost_ns else None
     told = join(element("b", cause.kind.capitalize()), cost)
     change = None if best else element("p", cause.change, class_="change")
     return element("li", element("p", told), element("p", cause.statement), element("small", cause.evidence), change)

@@ -6,33 +6,31 @@ from collections.abc import Callable, Sequence
 
 from ashore.profiling.statistics import CONFIDENCE
 from ashore.report import figures
+from ashore.report.alike import grouped, merged
 from ashore.report.drawing import whereabouts
 from ashore.report.entries import Entry, Source, by_target
 from ashore.report.markup import Markup, element, join
 from ashore.types.profile import CoreFrequency, Environment
 
-_VALUES = 4
 Fact = tuple[str, Callable[[Environment], str | None]]
 
 
 def warnings(entries: Sequence[Entry]) -> Markup | None:
-    """Each once, with the results that it stands for."""
-    concerned: dict[str, list[Entry]] = {}
-    for entry in entries:
-        for warning in dict.fromkeys(entry.result.warnings):
-            concerned.setdefault(warning, []).append(entry)
-    if not concerned:
-        return None
-    items = [element("li", element("p", warning), *whereabouts(found)) for warning, found in concerned.items()]
-    return element("ul", *items, class_="warnings")
+    """Each once, with the results that it stands for; those that differ in numbers alone are one."""
+    told = [(warning, entry) for entry in entries for warning in dict.fromkeys(entry.result.warnings)]
+    items = []
+    for alike in grouped(dict.fromkeys(warning for warning, _ in told)):
+        concerned = dict.fromkeys(entry.place for warning, entry in told if warning in alike)
+        items.append(element("li", element("p", merged(alike)), *whereabouts([entries[place] for place in concerned])))
+    return element("ul", *items, class_="warnings") if items else None
 
 
 def gaps(entries: Sequence[Entry]) -> Markup | None:
     """Everything that was not measured, and why; metrics that the same results lack for the same reason together."""
     concerned: dict[tuple[str, str], list[int]] = {}
-    for place, entry in enumerate(entries):
+    for entry in entries:
         for metric, reason in entry.result.skipped.items():
-            concerned.setdefault((metric, reason), []).append(place)
+            concerned.setdefault((metric, reason), []).append(entry.place)
     alike: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     for (metric, reason), places in concerned.items():
         alike.setdefault((reason, tuple(places)), []).append(_words(metric))
@@ -89,8 +87,7 @@ def _gap(reason: str) -> Markup:
 
 def _values(read: Callable[[Environment], str | None], entries: Sequence[Entry]) -> str:
     found = dict.fromkeys(read(entry.result.environment) for entry in entries)
-    told = [value for value in found if value is not None]
-    return "; ".join(told[:_VALUES]) + (f"; and {len(told) - _VALUES} more" if len(told) > _VALUES else "")
+    return "; ".join(merged(alike) for alike in grouped(value for value in found if value is not None))
 
 
 def _why(name: str, entry: Entry) -> str:

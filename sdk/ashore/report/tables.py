@@ -40,10 +40,7 @@ class Notes:
 def table(entries: Sequence[Entry], columns: Sequence[Column], place: str = "times") -> Markup:
     """All entries; it scrolls sideways in its own box where the screen is narrow."""
     notes = Notes(place)
-    several = len({entry.source for entry in entries}) > 1
-    blocks = [
-        _block(conditions, group, columns, notes, several) for conditions, group in by_conditions(entries).items()
-    ]
+    blocks = [_block(conditions, group, columns, notes) for conditions, group in by_conditions(entries).items()]
     whole = element("table", _head(columns), *blocks, class_="figures")
     box = element("div", whole, class_="scroll", tabindex=0, role="region", aria_label="table, scrolls sideways")
     return join(box, notes.listed())
@@ -57,16 +54,15 @@ def _head(columns: Sequence[Column]) -> Markup:
     return element("thead", element("tr", element("th", "artifact", scope="col"), *cells))
 
 
-def _block(
-    conditions: Conditions, entries: Sequence[Entry], columns: Sequence[Column], notes: Notes, several: bool
-) -> Markup:
+def _block(conditions: Conditions, entries: Sequence[Entry], columns: Sequence[Column], notes: Notes) -> Markup:
     words = join(element("b", conditions.title), element("span", _where(conditions, entries), class_="where"))
     title = element("th", element("div", words), colspan=len(columns) + 1, scope="rowgroup", class_="block")
     best = {column.key: best_of(column, entries) for column in columns}
+    again = [entry for entry in entries if sum(other.subject == entry.subject for other in entries) > 1]
     lines = [
         element(
             "tr",
-            element("th", naming(entry, entry.source if several else None), scope="row"),
+            element("th", naming(entry, entry.source if entry in again else None), scope="row"),
             *(_cell(column, entry, entry in best[column.key], notes) for column in columns),
             data_sha256=entry.subject.sha256,
             data_threads=conditions.threads,

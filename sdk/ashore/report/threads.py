@@ -33,7 +33,8 @@ def _swept(entries: Sequence[Entry]) -> list[list[Entry]]:
 def _panel(conditions: Conditions, lines: Sequence[Sequence[Entry]]) -> Markup:
     curves = [_curve(line) for line in lines]
     counts = sorted({threads for curve in curves for threads, _ in curve})
-    top = max(max(gain for curve in curves for _, gain in curve), 1.5)
+    most = max(gain for curve in curves for _, gain in curve)
+    top = max(most, min(counts[-1] / counts[0], 2 * most))
     air = 0.06 * (counts[-1] - counts[0])
     frame = Frame(Scale(counts[0] - air, counts[-1] + air), Scale(0.0, min(1.1 * top, top + 1)), 220)
     least = counts[0]

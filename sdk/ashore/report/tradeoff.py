@@ -29,10 +29,17 @@ class Point:
     size_bytes: int
 
     def beats(self, other: Point) -> bool:
-        """At least as good in everything, and better in something."""
+        """At least as good in everything, and better in something: in time only where the intervals are apart."""
         mine = (self.cost, -self.sqnr_db, self.size_bytes)
         theirs = (other.cost, -other.sqnr_db, other.size_bytes)
-        return mine != theirs and all(one <= two for one, two in zip(mine, theirs, strict=True))
+        better = mine[1:] != theirs[1:] or self._surely_faster(other)
+        return better and all(one <= two for one, two in zip(mine, theirs, strict=True))
+
+    def _surely_faster(self, other: Point) -> bool:
+        mine, theirs = self.entry.latency, other.entry.latency
+        if mine is None or theirs is None:
+            return self.cost < other.cost
+        return mine.interval.high < theirs.interval.low
 
 
 def front(points: Sequence[Point]) -> list[Point]:
