@@ -8,8 +8,9 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from device.faults import Faults
 from device.shell import ShellService
@@ -18,6 +19,7 @@ from device.wire import Connection, Gone, Stream
 
 STORE = "/data/local/tmp"
 """The one folder of an Android phone where adb may write and execute."""
+_FEATURES = "shell_v2,cmd,stat_v2,ls_v2"
 _LOADER = "./ld-linux-aarch64.so.1"
 _TOYBOX = (
     "cat chmod df du echo find grep kill ls mkdir mv nproc pgrep pkill ps rm sed sha256sum sleep stat touch uname wc"
@@ -38,10 +40,13 @@ _PROPERTIES = {
 class Phone:
     """Switched on by ``boot`` and off by ``die``; ``faults`` are what it does wrong."""
 
-    def __init__(self, root: Path, **properties: str) -> None:
+    def __init__(
+        self, root: Path, properties: Mapping[str, str] = MappingProxyType({}), features: str = _FEATURES
+    ) -> None:
         self.root = root
         self.faults = Faults()
-        self.properties = _PROPERTIES | {name.replace("_", "."): value for name, value in properties.items()}
+        self.properties = {**_PROPERTIES, **properties}
+        self.features = features
         self.commands: list[str] = []
         self.pushed: list[str] = []
         self._port = 0
@@ -68,6 +73,12 @@ class Phone:
         self._listener = socket.create_server(("127.0.0.1", self._port))
         self._port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def recover(self) -> None:
+        """On, and without faults."""
+        self.faults.clear()
+        if self._listener is None:
+            self.boot()
 
     def die(self) -> None:
         """Power off: every process ends, every connection breaks, nobody listens any more."""
@@ -120,9 +131,10 @@ class Phone:
         (programs / "getprop").chmod(0o755)
 
     def _accept(self, listener: socket.socket) -> None:
-        features = "features=shell_v2,cmd,stat_v2,ls_v2"
         model = self.properties["ro.product.model"]
-        banner = f"device::ro.product.name=test;ro.product.model={model};ro.product.device=test;{features}"
+        banner = (
+            f"device::ro.product.name=test;ro.product.model={model};ro.product.device=test;features={self.features}"
+        )
         while True:
             try:
                 sock, _ = listener.accept()

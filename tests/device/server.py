@@ -9,33 +9,41 @@ from pathlib import Path
 
 import psutil
 
+from device.phone import Phone
+
 
 class AdbServer:
-    """Sets the environment by which every ``adb`` of this process and its children finds it."""
+    """``environment`` is what every ``adb`` needs to find it; ``home`` is where it keeps its keys."""
 
     def __init__(self, home: Path) -> None:
-        self.port = _free_port()
-        self.environment = {"ANDROID_ADB_SERVER_PORT": str(self.port), "HOME": str(home), "ANDROID_SDK_HOME": str(home)}
+        self.environment = {"ANDROID_ADB_SERVER_PORT": str(_free_port())}
+        self.home = home
+
+    def start(self) -> None:
+        self.adb("start-server")
 
     def adb(self, *words: str) -> str:
         """What ``adb WORDS`` prints."""
-        done = subprocess.run(
-            ["adb", *words], env=os.environ | self.environment, capture_output=True, text=True, timeout=60, check=False
-        )
+        environment = os.environ | self.environment | {"HOME": str(self.home)}
+        done = subprocess.run(["adb", *words], env=environment, capture_output=True, text=True, timeout=60, check=False)
         return done.stdout + done.stderr
 
-    def connect(self, serial: str) -> str:
-        return self.adb("connect", serial)
+    def connect(self, phone: Phone) -> None:
+        """Have the phone in adb's list, ready."""
+        self.adb("disconnect", phone.serial)
+        said = self.adb("connect", phone.serial)
+        assert said.startswith("connected to"), said
 
     def stop(self) -> None:
-        if self.running():
+        servers = self.running()
+        if servers:
             self.adb("kill-server")
-            psutil.wait_procs(self.running(), timeout=10)
+            psutil.wait_procs(servers, timeout=10)
 
     def running(self) -> list[psutil.Process]:
         """The server's processes."""
-        word = f"tcp:{self.port}"
-        return [each for each in psutil.process_iter(["cmdline"]) if word in " ".join(each.info["cmdline"] or ())]
+        word = f"tcp:{self.environment['ANDROID_ADB_SERVER_PORT']}"
+        return [each for each in psutil.process_iter(["cmdline"]) if word in (each.info["cmdline"] or ())]
 
 
 def _free_port() -> int:

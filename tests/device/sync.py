@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import stat
 import struct
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from device.faults import Faults
 from device.wire import Gone, Stream
@@ -114,10 +114,10 @@ class SyncService:
         """Why it could not be written, or an empty text."""
         file.parent.mkdir(parents=True, exist_ok=True)
         problem, received = "", 0
-        with file.open("wb") as out:
+        with file.open("wb", buffering=0) as out:
             while (chunk := self._data()) is not None:
+                self._interrupt(received, chunk, out)
                 received += len(chunk)
-                self._interrupt(received, out)
                 if self._is_full(len(chunk)):
                     problem = "write failed: No space left on device"
                 if not problem:
@@ -128,15 +128,16 @@ class SyncService:
         request, length = _ID.unpack(self._read(_ID.size))
         return None if request == b"DONE" else self._read(length)
 
-    def _interrupt(self, received: int, out: object) -> None:
-        faults = self._faults
-        if faults.cut_push_after is not None and received > faults.cut_push_after:
-            out.flush()  # type: ignore[attr-defined]  # an open file
+    def _interrupt(self, received: int, chunk: bytes, out: IO[bytes]) -> None:
+        """Stop within this chunk, where a fault says so; what came before is on the disk then."""
+        cut, stall = self._faults.cut_push_after, self._faults.stall_push_after
+        if cut is not None and received + len(chunk) > cut:
+            out.write(chunk[: cut - received])
             self._drop()
             raise Gone
-        if faults.stall_push_after is not None and received > faults.stall_push_after:
-            while not self._stream.closed.is_set():
-                time.sleep(0.05)
+        if stall is not None and received + len(chunk) > stall:
+            out.write(chunk[: stall - received])
+            self._stream.closed.wait()
             raise Gone
 
     def _is_full(self, count: int) -> bool:
