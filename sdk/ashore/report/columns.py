@@ -9,6 +9,7 @@ from enum import Enum
 from ashore.report import figures
 from ashore.report.entries import Entry
 
+_ABSENT = "the profile does not hold it"
 Reader = Callable[[Entry], float | None]
 
 
@@ -37,13 +38,15 @@ class Column:
     read: Reader
     show: Callable[[float], str]
     metrics: tuple[str, ...]
-    otherwise: str = "the profile does not hold it"
+    otherwise: str = _ABSENT
     better: Better | None = None
 
     def reason(self, entry: Entry) -> str:
         """Why the figure is missing."""
         skipped = entry.result.skipped
-        return next((skipped[metric] for metric in self.metrics if metric in skipped), self.otherwise)
+        known = next((skipped[metric] for metric in self.metrics if metric in skipped), None)
+        untimed = "latency_ns" in self.metrics and entry.latency is None
+        return known or (_ABSENT if untimed else self.otherwise)
 
 
 def best_of(column: Column, entries: Sequence[Entry]) -> list[Entry]:

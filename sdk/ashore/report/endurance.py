@@ -70,4 +70,5 @@ def _middle(point: CurvePoint) -> float:
 def _told(sustained: Sustained) -> str:
     first, last = first_and_last_ns(sustained)
     shown = figures.milliseconds
-    return f"minute 1 {shown(first)} ms, last minute {shown(last)} ms ({figures.change(last / first)})"
+    words = ("minute 1", "last minute") if sustained.minutes >= 2 else ("first half", "second half")
+    return f"{words[0]} {shown(first)} ms, {words[1]} {shown(last)} ms ({figures.change(last / (first or 1))})"

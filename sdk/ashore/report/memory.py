@@ -12,7 +12,7 @@ from ashore.report.markup import Markup, element, join
 from ashore.report.scale import Scale
 from ashore.types.profile import Memory
 
-_HEIGHT, _BAR = 34, 17
+_HEIGHT, _BAR = 42, 18
 
 
 def memories(entries: Sequence[Entry]) -> Markup | None:

@@ -10,7 +10,7 @@ from ashore.report.entries import Entry, by_conditions
 from ashore.report.markup import Markup, element, join
 from ashore.types.profile import OpCost
 
-_HEIGHT, _BAR = 34, 17
+_HEIGHT, _BAR = 42, 18
 _SHOWN = 10
 
 

@@ -46,8 +46,12 @@ def _how(entry: Entry) -> list[str]:
 
 
 def _end(entry: Entry) -> list[str]:
-    missing = [f"{column.key}: {column.reason(entry)}" for column in ALL if column.read(entry) is None]
-    return ["; ".join(entry.result.warnings), "; ".join(missing), entry.source]
+    missing: dict[str, list[str]] = {}
+    for column in ALL:
+        if column.read(entry) is None:
+            missing.setdefault(column.reason(entry), []).append(column.key)
+    reasons = [f"{' '.join(keys)}: {reason}" for reason, keys in missing.items()]
+    return ["; ".join(entry.result.warnings), "; ".join(reasons), entry.source]
 
 
 def _exact(value: float | None) -> str:

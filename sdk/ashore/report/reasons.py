@@ -61,7 +61,7 @@ def _cause(entry: Entry, cause: Cause, best: bool) -> Markup:
 
 def _cost(entry: Entry, cost_ns: float) -> str:
     text = f"at most {figures.milliseconds(cost_ns)} ms"
-    if entry.latency is None:
+    if entry.latency is None or not entry.latency.median_ns:
         return text
     return f"{text}, {figures.percent(min(cost_ns / entry.latency.median_ns, 1.0))} % of a run"
 

@@ -15,7 +15,9 @@ _BADGE = 18
 
 def scalings(entries: Sequence[Entry]) -> Markup | None:
     panels = []
-    for conditions, group in by_target([entry for entry in entries if entry.latency]).items():
+    for conditions, group in by_target(
+        [entry for entry in entries if entry.latency and entry.latency.median_ns]
+    ).items():
         swept = _swept(group)
         if swept:
             panels.append(_panel(conditions, swept))
