@@ -79,9 +79,9 @@ void check_input(const ashore_view& view, const TensorFacts& facts) {
   require(tensor_bytes(view.shape, view.rank, view.dtype, &bytes), ASHORE_INVALID_INPUT,
           "input '" + facts.name + "' of shape " + shape_text(view.shape, view.rank) +
               " needs more memory than this machine has");
-  require(view.size_bytes == bytes, ASHORE_INVALID_INPUT,
-          "input '" + facts.name + "' needs " + std::to_string(bytes) + " bytes, not " +
-              std::to_string(view.size_bytes));
+  require(
+      view.size_bytes == bytes, ASHORE_INVALID_INPUT,
+      "input '" + facts.name + "' needs " + std::to_string(bytes) + " bytes, not " + std::to_string(view.size_bytes));
   require(reinterpret_cast<uintptr_t>(view.data) % ASHORE_ALIGNMENT_BYTES == 0, ASHORE_INVALID_INPUT,
           "input '" + facts.name + "' does not start at a multiple of " + std::to_string(ASHORE_ALIGNMENT_BYTES));
 }
@@ -187,8 +187,8 @@ const char* last_error_text() { return last_error.c_str(); }
 
 extern "C" __attribute__((visibility("default"))) const ashore_api* ashore_engine(void) {
   using namespace ashore;  // NOLINT: every function of the table is there
-  static const ashore_api kApi = {ASHORE_ABI_VERSION, 0,    kEngineName, kEngineVersion, start,  open,    close, tensors,
-                                  describe,           planned_bytes, bind, run,         repeat, output,  profile, op,
-                                  last_error_text};
+  static const ashore_api kApi = {
+      ASHORE_ABI_VERSION, 0,    kEngineName, kEngineVersion, start,  open,    close, tensors,        describe,
+      planned_bytes,      bind, run,         repeat,         output, profile, op,    last_error_text};
   return &kApi;
 }

@@ -4,6 +4,7 @@
 #include <executorch/runtime/executor/method.h>
 #include <executorch/runtime/executor/program.h>
 #include <executorch/runtime/platform/runtime.h>
+
 #include <algorithm>
 
 #include "clock.h"
@@ -106,7 +107,8 @@ void ExecuTorchModel::plan_memory(const et::MethodMeta& meta) {
     planned_.emplace_back(static_cast<size_t>(size.get()));
     spans_.emplace_back(planned_.back().data(), static_cast<size_t>(size.get()));
   }
-  planned_memory_ = std::make_unique<et::HierarchicalAllocator>(et::Span<et::Span<uint8_t>>(spans_.data(), spans_.size()));
+  planned_memory_ =
+      std::make_unique<et::HierarchicalAllocator>(et::Span<et::Span<uint8_t>>(spans_.data(), spans_.size()));
   memory_ = std::make_unique<et::MemoryManager>(&method_memory_, planned_memory_.get(), &scratch_memory_);
 }
 
@@ -174,7 +176,8 @@ uint64_t ExecuTorchModel::run() {
   // Every time: an input's place in the plan may be overwritten after its last use.
   for (size_t index = 0; index < bound_.size(); ++index) {
     const et::Error error = method_->set_input(bound_[index].value(), index);
-    if (error != et::Error::Ok) throw Failure(ASHORE_INVALID_INPUT, "input '" + inputs_[index].name + "': " + explain(error));
+    if (error != et::Error::Ok)
+      throw Failure(ASHORE_INVALID_INPUT, "input '" + inputs_[index].name + "': " + explain(error));
   }
   const uint64_t begin_ns = now_ns();
   begin_counting();

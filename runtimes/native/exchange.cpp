@@ -10,7 +10,7 @@ namespace ashore {
 namespace {
 
 uint64_t file_bytes(int fd) {
-  struct stat status {};
+  struct stat status{};
   return fstat(fd, &status) == 0 && status.st_size > 0 ? static_cast<uint64_t>(status.st_size) : 0;
 }
 

@@ -57,7 +57,8 @@ void gather(const Tensor& tensor, size_t item_size, uint8_t* out) {
   std::vector<int64_t> at(sizes.size(), 0);
   for (ssize_t left = tensor.numel(); left > 0; --left, out += item_size) {
     size_t offset = 0;
-    for (size_t axis = 0; axis < at.size(); ++axis) offset += static_cast<size_t>(at[axis]) * static_cast<size_t>(strides[axis]);
+    for (size_t axis = 0; axis < at.size(); ++axis)
+      offset += static_cast<size_t>(at[axis]) * static_cast<size_t>(strides[axis]);
     std::memcpy(out, data + offset * item_size, item_size);
     for (size_t axis = at.size(); axis-- > 0;) {
       if (++at[axis] < sizes[axis]) break;

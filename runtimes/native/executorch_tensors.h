@@ -15,7 +15,8 @@
 
 namespace ashore {
 
-TensorFacts read_facts(const std::string& name, const executorch::runtime::Result<executorch::runtime::TensorInfo>& info);
+TensorFacts read_facts(const std::string& name,
+                       const executorch::runtime::Result<executorch::runtime::TensorInfo>& info);
 
 // An argument that points at a caller's data.
 class InputTensor {

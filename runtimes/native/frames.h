@@ -1,4 +1,5 @@
-// The conversation with the parent: frames of `u32 body length, u8 kind, body` (docs/formats.md, "The runner's frames").
+// The conversation with the parent: frames of `u32 body length, u8 kind, body` (docs/formats.md, "The runner's
+// frames").
 #ifndef ASHORE_FRAMES_H_
 #define ASHORE_FRAMES_H_
 

@@ -1,5 +1,5 @@
-// LiteRT's arm64 library reads how the CPU's caches are shared, and dies of what it finds where qemu passes the files of
-// an x86 machine through. Its calls of open() find these functions first, because the runner exports them.
+// LiteRT's arm64 library reads how the CPU's caches are shared, and dies of what it finds where qemu passes the files
+// of an x86 machine through. Its calls of open() find these functions first, because the runner exports them.
 #if defined(__aarch64__)
 
 #include <fcntl.h>
@@ -16,7 +16,8 @@ constexpr char kCpus[] = "/sys/devices/system/cpu/";
 
 // Linux on a real arm64 CPU says there which one it is.
 bool is_emulated() {
-  static const bool kEmulated = syscall(SYS_faccessat, AT_FDCWD, "/sys/devices/system/cpu/cpu0/regs/identification/midr_el1", F_OK) != 0;
+  static const bool kEmulated =
+      syscall(SYS_faccessat, AT_FDCWD, "/sys/devices/system/cpu/cpu0/regs/identification/midr_el1", F_OK) != 0;
   return kEmulated;
 }
 

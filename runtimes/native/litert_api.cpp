@@ -20,8 +20,8 @@ template <typename Function>
 void find(void* library, const char* name, Function* function) {
   void* symbol = dlsym(library, name);
   if (symbol == nullptr) {
-    throw Failure(ASHORE_NO_LIBRARY, "libLiteRt.so of ai-edge-litert " + std::string(kEngineVersion) + " has no " + name +
-                                         "; ashore knows version 2.3");
+    throw Failure(ASHORE_NO_LIBRARY, "libLiteRt.so of ai-edge-litert " + std::string(kEngineVersion) + " has no " +
+                                         name + "; ashore knows version 2.3");
   }
   *function = reinterpret_cast<Function>(symbol);
 }
@@ -84,9 +84,10 @@ const Api& api() {
 }
 
 std::string status_text(Status status) {
-  static const char* const kGeneral[] = {"Ok",           "InvalidArgument", "MemoryAllocationFailure", "RuntimeFailure",
-                                         "MissingInput", "Unsupported",     "NotFound",                "TimeoutExpired",
-                                         "WrongVersion", "Unknown",         "AlreadyExists"};
+  static const char* const kGeneral[] = {
+      "Ok",           "InvalidArgument", "MemoryAllocationFailure", "RuntimeFailure", "MissingInput",
+      "Unsupported",  "NotFound",        "TimeoutExpired",          "WrongVersion",   "Unknown",
+      "AlreadyExists"};
   static const char* const kLoading[] = {"FileIO", "InvalidFlatbuffer", "DynamicLoading", "Serialization",
                                          "Compilation"};
   const char* name = "LiteRT's status";

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 #include <string>
 
+#include "flat_signature.h"
 #include "shapes.h"
 
 namespace ashore::litert {
@@ -18,8 +20,8 @@ struct Pair {
 };
 
 constexpr Pair kTypes[] = {
-    {1, ASHORE_FLOAT32}, {2, ASHORE_INT32},    {3, ASHORE_UINT8},    {4, ASHORE_INT64},
-    {6, ASHORE_BOOL},    {7, ASHORE_INT16},    {9, ASHORE_INT8},     {10, ASHORE_FLOAT16},
+    {1, ASHORE_FLOAT32},  {2, ASHORE_INT32},   {3, ASHORE_UINT8},   {4, ASHORE_INT64},
+    {6, ASHORE_BOOL},     {7, ASHORE_INT16},   {9, ASHORE_INT8},    {10, ASHORE_FLOAT16},
     {11, ASHORE_FLOAT64}, {13, ASHORE_UINT64}, {16, ASHORE_UINT32}, {17, ASHORE_UINT16},
 };
 
@@ -37,6 +39,7 @@ ashore_dtype to_ours(int32_t element_type, const std::string& name) {
 
 // The same questions about either side.
 struct Side {
+  ashore_side which;
   Status (*count)(Signature, size_t*);
   Status (*name)(Signature, size_t, const char**);
   Status (*tensor)(Signature, size_t, Tensor*);
@@ -72,11 +75,12 @@ void read_quantization(Tensor tensor, TensorFacts* facts) {
 }
 
 Edge read_edge(const Side& side, Signature signature, size_t place) {
-  Edge edge{place, {}, {}};
+  Edge edge{place, 0, {}, {}};
   const char* name = nullptr;
   Tensor tensor = nullptr;
   check(side.name(signature, place, &name), "reading the signature");
   check(side.tensor(signature, place, &tensor), "reading the signature");
+  check(api().GetTensorIndex(tensor, &edge.tensor), "reading the signature");
   edge.facts.name = name != nullptr ? name : "";
   if (api().GetRankedTensorType(tensor, &edge.type) != 0 || edge.type.layout.rank > kMaxRank) {
     throw Failure(ASHORE_UNSUPPORTED, "'" + edge.facts.name + "' has no rank, or one above 8");
@@ -92,23 +96,45 @@ Edge read_edge(const Side& side, Signature signature, size_t place) {
   return edge;
 }
 
-std::vector<Edge> read_side(const Side& side, Signature signature) {
+// Tensors that are listed more than once get their own names, in alphabetical order as Python's interpreter has them.
+void name_twins(const std::vector<NamedTensor>& names, std::vector<Edge>* edges) {
+  for (size_t index = 0; index < edges->size(); ++index) {
+    Edge& edge = (*edges)[index];
+    std::vector<std::string> own;
+    for (const NamedTensor& named : names) {
+      if (named.tensor == edge.tensor) own.push_back(named.name);
+    }
+    std::sort(own.begin(), own.end());
+    const auto is_twin = [&](const Edge& other) { return other.tensor == edge.tensor; };
+    const auto before = std::count_if(edges->begin(), edges->begin() + static_cast<ptrdiff_t>(index), is_twin);
+    if (own.size() > 1 && static_cast<size_t>(before) < own.size()) edge.facts.name = own[static_cast<size_t>(before)];
+  }
+}
+
+bool has_twins(const std::vector<Edge>& edges) {
+  std::set<uint32_t> tensors;
+  for (const Edge& edge : edges) tensors.insert(edge.tensor);
+  return tensors.size() < edges.size();
+}
+
+std::vector<Edge> read_side(const Side& side, Signature signature, ModelBytes file) {
   const std::vector<uint32_t> order = subgraph_order(side, signature);
+  const auto rank = [&](const Edge& edge) {
+    return std::find(order.begin(), order.end(), edge.tensor) - order.begin();
+  };
   size_t count = 0;
   check(side.count(signature, &count), "reading the signature");
-  if (count > kMostTensors) throw Failure(ASHORE_UNSUPPORTED, "the signature has " + std::to_string(count) + " tensors");
-  std::vector<Edge> edges;
-  std::vector<size_t> ranks(count);
-  for (size_t place = 0; place < count; ++place) {
-    Tensor tensor = nullptr;
-    uint32_t index = 0;
-    check(side.tensor(signature, place, &tensor), "reading the signature");
-    check(api().GetTensorIndex(tensor, &index), "reading the signature");
-    ranks[place] = static_cast<size_t>(std::find(order.begin(), order.end(), index) - order.begin());
-    edges.push_back(read_edge(side, signature, place));
+  if (count > kMostTensors) {
+    throw Failure(ASHORE_UNSUPPORTED, "the signature has " + std::to_string(count) + " tensors");
   }
+  std::vector<Edge> edges;
+  for (size_t place = 0; place < count; ++place) edges.push_back(read_edge(side, signature, place));
   std::stable_sort(edges.begin(), edges.end(),
-                   [&](const Edge& one, const Edge& other) { return ranks[one.place] < ranks[other.place]; });
+                   [&](const Edge& one, const Edge& other) { return rank(one) < rank(other); });
+  const char* key = nullptr;
+  if (has_twins(edges) && api().GetSignatureKey(signature, &key) == 0 && key != nullptr) {
+    name_twins(read_signature_side(file, key, side.which), &edges);
+  }
   return edges;
 }
 
@@ -134,16 +160,18 @@ Signature choose_signature(litert::Model model, size_t* chosen) {
 
 }  // namespace
 
-Edges read_edges(litert::Model model) {
+Edges read_edges(litert::Model model, ModelBytes file) {
   const Api& a = api();
-  const Side inputs = {a.GetNumSignatureInputs, a.GetSignatureInputName, a.GetSignatureInputTensorByIndex,
-                       a.GetNumSubgraphInputs, a.GetSubgraphInput};
-  const Side outputs = {a.GetNumSignatureOutputs, a.GetSignatureOutputName, a.GetSignatureOutputTensorByIndex,
-                        a.GetNumSubgraphOutputs, a.GetSubgraphOutput};
+  const Side inputs = {
+      ASHORE_INPUT,           a.GetNumSignatureInputs, a.GetSignatureInputName, a.GetSignatureInputTensorByIndex,
+      a.GetNumSubgraphInputs, a.GetSubgraphInput};
+  const Side outputs = {
+      ASHORE_OUTPUT,           a.GetNumSignatureOutputs, a.GetSignatureOutputName, a.GetSignatureOutputTensorByIndex,
+      a.GetNumSubgraphOutputs, a.GetSubgraphOutput};
   Edges edges{};
   const Signature signature = choose_signature(model, &edges.signature);
-  edges.inputs = read_side(inputs, signature);
-  edges.outputs = read_side(outputs, signature);
+  edges.inputs = read_side(inputs, signature, file);
+  edges.outputs = read_side(outputs, signature, file);
   return edges;
 }
 

@@ -11,7 +11,8 @@ namespace ashore::litert {
 
 // A tensor at the model's edge.
 struct Edge {
-  size_t place;  // in the signature, which is the order of buffers in a run
+  size_t place;     // in the signature, which is the order of buffers in a run
+  uint32_t tensor;  // in the subgraph; one tensor may be two outputs
   TensorType type;
   TensorFacts facts;
 };
@@ -23,7 +24,7 @@ struct Edges {
 };
 
 // Of the signature that ashore's converter writes, or the first. Throws Failure where ashore cannot serve one of them.
-Edges read_edges(litert::Model model);
+Edges read_edges(litert::Model model, ModelBytes file);
 
 // Where `layout` is sound, its sizes go into `facts`. Throws Failure with what is wrong.
 void take_shape(const Layout& layout, TensorFacts* facts);

@@ -69,7 +69,7 @@ void Mapping::forget(size_t begin, size_t size) const {
 Mapping map_file(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) throw std::runtime_error("cannot open " + path + ": " + std::strerror(errno));
-  struct stat status {};
+  struct stat status{};
   const bool regular = fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
   if (!regular) {
     ::close(fd);
@@ -92,10 +92,9 @@ Buffer::~Buffer() {
 uint8_t* Buffer::reserve(size_t size) {
   const size_t needed = with_slack(size);
   if (needed > reserved_) {
+    uint8_t* larger = reserve_zeros(needed);  // first: where there is no room, the old memory stays in use
     if (data_ != nullptr) munmap(data_, reserved_);
-    data_ = nullptr;
-    reserved_ = 0;
-    data_ = reserve_zeros(needed);
+    data_ = larger;
     reserved_ = needed;
   }
   return data_;

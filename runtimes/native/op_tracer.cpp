@@ -16,7 +16,8 @@ std::string delegate_name(const char* name, et::DelegateDebugIntId index) {
 // "Convolution (NHWC, F32) IGEMM #3" -> "Convolution (NHWC, F32) IGEMM"
 std::string type_of(const std::string& name) {
   const size_t number = name.rfind(" #");
-  const bool numbered = number != std::string::npos && name.find_first_not_of("0123456789", number + 2) == std::string::npos;
+  const bool numbered =
+      number != std::string::npos && name.find_first_not_of("0123456789", number + 2) == std::string::npos;
   return numbered ? name.substr(0, number) : name;
 }
 

@@ -35,9 +35,8 @@ class OpTracer final : public et::EventTracer {
                                                     const executorch::aten::Tensor& /*output*/) override {
     return false;
   }
-  et::Result<bool> log_intermediate_output_delegate(
-      const char* /*name*/, et::DelegateDebugIntId /*index*/,
-      const et::ArrayRef<executorch::aten::Tensor> /*output*/) override {
+  et::Result<bool> log_intermediate_output_delegate(const char* /*name*/, et::DelegateDebugIntId /*index*/,
+                                                    const et::ArrayRef<executorch::aten::Tensor> /*output*/) override {
     return false;
   }
   et::Result<bool> log_intermediate_output_delegate(const char* /*name*/, et::DelegateDebugIntId /*index*/,

@@ -79,8 +79,8 @@ void Session::load() {
   const std::string inputs = describe(ASHORE_INPUT, &inputs_), outputs = describe(ASHORE_OUTPUT, &outputs_);
   uint64_t planned = 0;
   const bool plans = engine_->planned_bytes(model_, &planned) == ASHORE_OK;
-  frames_->send(Kind::kLoaded, "{\"inputs\":" + inputs + ",\"outputs\":" + outputs + ",\"load_ns\":" +
-                                   std::to_string(load_ns) + ",\"memory\":" + memory_json() +
+  frames_->send(Kind::kLoaded, "{\"inputs\":" + inputs + ",\"outputs\":" + outputs +
+                                   ",\"load_ns\":" + std::to_string(load_ns) + ",\"memory\":" + memory_json() +
                                    (plans ? ",\"planned_bytes\":" + std::to_string(planned) : "") + "}");
 }
 
@@ -129,8 +129,8 @@ void Session::run() {
   const auto slots = lay_out(views, &end);
   const auto answered = pack_layout(slots);
   const auto answered_bytes = static_cast<uint32_t>(answered.size());
-  exchange_->publish(frames_, Kind::kRan,
-                     {{&engine_ns, 8}, {&answered_bytes, 4}, {answered.data(), answered.size()}}, views, slots, end);
+  exchange_->publish(frames_, Kind::kRan, {{&engine_ns, 8}, {&answered_bytes, 4}, {answered.data(), answered.size()}},
+                     views, slots, end);
 }
 
 // Binds again only where something moved: the values change under the engine's hands.
