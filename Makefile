@@ -3,7 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check bench conformance clean
+# What pip cannot bring: the native runner's compilers, the emulator and adb. Each program and its Debian package.
+SYSTEM := g++=g++ make=make cmake=cmake qemu-aarch64=qemu-user aarch64-linux-gnu-g++=g++-aarch64-linux-gnu adb=adb
+
+.PHONY: help system demo test check bench conformance clean
 
 help:
 	@echo "make demo         MobileNetV2 to .pte and .tflite, fp32 and int8, verified; files in demo/"
@@ -11,14 +14,15 @@ help:
 	@echo "make conformance  every architecture on every backend"
 	@echo "make check        formatter, linter, types, layers"
 	@echo "make bench        speed and memory against the bare libraries"
+	@echo "make system       compilers, emulator and adb from Debian's packages; demo, test and bench do it first"
 
-demo: $(READY)
+demo: system $(READY)
 	$(BIN)/python examples/demo.py
 
-test: $(READY)
+test: system $(READY)
 	$(BIN)/python -m pytest tests --ignore=tests/conformance
 
-conformance: $(READY)
+conformance: system $(READY)
 	$(BIN)/python -m pytest tests/conformance
 
 check: $(READY)
@@ -27,8 +31,23 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: $(READY)
+bench: system $(READY)
 	$(BIN)/python tests/bench/bench.py
+
+# Without them models still run on this machine, through Python; so whatever happens here, the work goes on.
+system:
+	@missing=""; \
+	for pair in $(SYSTEM); do command -v "$${pair%%=*}" > /dev/null || missing="$$missing $${pair##*=}"; done; \
+	test -n "$$missing" || exit 0; \
+	if [ "$$(id -u)" = 0 ]; then as_root="env"; else as_root="sudo -n"; fi; \
+	if command -v apt-get > /dev/null && $$as_root true 2> /dev/null; then \
+		echo "installing$$missing"; \
+		$$as_root apt-get -qq -o DPkg::Lock::Timeout=300 update > /dev/null && \
+		$$as_root DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 \
+			install --no-install-recommends $$missing > /dev/null && exit 0; \
+	fi; \
+	echo "missing (as Debian calls them):$$missing"; \
+	echo "to add them: sudo apt-get update && sudo apt-get install$$missing"
 
 clean:
 	rm -rf .venv demo
