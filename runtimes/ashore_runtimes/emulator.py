@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from ashore.errors import AshoreError, EngineCrashed, TargetUnavailable, UsageError
 from ashore.interfaces import Target
 from ashore.types.artifact import Artifact
+from ashore.types.profile import InstructionCounts
 from ashore.types.target import TargetInfo, TargetKind
+from ashore.types.tensor import Sample
 from ashore_runtimes.engines import engine_versions
 from ashore_runtimes.host import check_engine, check_settings
+from ashore_runtimes.instructions import count_instructions
 from ashore_runtimes.launch import CRASH_ADVICE, Ending, Launch, explain_local, signal_name
 from ashore_runtimes.machine import memory_bytes, usable_cores
 from ashore_runtimes.native_build import NativeBuild, arm64_build
@@ -105,6 +108,12 @@ class EmulatorTarget:
         check_engine(artifact)
         launch = self.launch(artifact.backend, threads)
         return RunnerSession(artifact, launch, timeout_s=timeout_s, count_ops=count_ops)
+
+    def count_instructions(self, artifact: Artifact, inputs: Sample, *, runs: int = 3) -> InstructionCounts:
+        """As ``ashore.interfaces.CountsInstructions`` says; raises what ``open`` does besides."""
+        check_settings(artifact, threads=1, timeout_s=1.0)
+        check_engine(artifact)
+        return count_instructions(artifact, inputs, self.launch(artifact.backend, threads=1), runs=runs)
 
     def launch(self, engine: str, threads: int) -> Launch:
         """Start of the arm64 runner, which is built first if need be."""
