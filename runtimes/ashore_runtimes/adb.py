@@ -142,6 +142,8 @@ class _Visit:
             return self._load(artifact, threads, timeout_s, count_ops)
         except ChecksumMismatch as error:
             adb_store.discard(self.device, self.model)
+            if artifact.manifest and adb_store.file_sha256(artifact.file) != artifact.manifest.file.sha256:
+                raise  # the file here changed since it was checked
             raise TransferFailed(
                 f"{self.model.what} reads differently on {self.device.serial} from what was pushed, twice",
                 "nothing of it was kept; the device's storage may be failing",
