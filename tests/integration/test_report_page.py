@@ -155,19 +155,24 @@ def test_every_run_is_drawn(page: browser.Page, demo: Path) -> None:
     assert drawn_dots + sum(beyond) == sum(len(result.latency_ns or ()) for result in timed)
 
 
-def test_dots_lie_where_the_axis_says(page: browser.Page, demo: Path) -> None:
-    """The median of the first row, read from the drawing's own axis, is the median that it prints."""
+def test_marks_lie_where_the_axis_says(page: browser.Page, demo: Path) -> None:
+    """Read from the first row's drawing by its own axis: the median that it prints, and the profile's samples."""
     page.show(demo, width=1280)
-    read = page.evaluate(
-        """(() => { const chart = document.querySelector('#latency .chart');
+    median, printed, dots = page.evaluate(
+        """(() => { const chart = document.querySelector('#latency .chart'), row = chart.querySelector('.row');
         const at = each => { const box = each.getBoundingClientRect(); return box.left + box.width / 2; };
         const ticks = [...chart.querySelectorAll('.ticks text')].map(each => parseFloat(each.textContent));
-        const lines = [...chart.querySelector('.row svg').querySelectorAll('line.grid')].map(at);
-        const perMs = (lines[2] - lines[1]) / (ticks[2] - ticks[1]);
-        return [ticks[1] + (at(chart.querySelector('line.median')) - lines[1]) / perMs,
-            parseFloat(chart.querySelector('.value b').textContent)]; })()"""
+        const lines = [...row.querySelectorAll('line.grid')].map(at);
+        const ms = each => ticks[1] + (at(each) - lines[1]) * (ticks[2] - ticks[1]) / (lines[2] - lines[1]);
+        return [ms(row.querySelector('line.median')), parseFloat(row.querySelector('.value b').textContent),
+            [...row.querySelectorAll('.samples circle')].map(ms)]; })()"""
     )
-    assert read[0] == pytest.approx(read[1], rel=0.005)
+    assert median == pytest.approx(printed, rel=0.005)
+    timed = [result for result in sample_profiles.demo_profile().results if result.latency_ns]
+    fastest = min((each for each in timed if each.settings.threads == 1), key=lambda each: np.median(each.latency_ns))
+    samples = [ns / sample_profiles.MS for ns in fastest.latency_ns]
+    assert dots == pytest.approx([ms for ms in samples if ms <= max(dots) + 0.1], rel=0.005)
+    assert len(dots) > 50
 
 
 def test_it_asks_the_network_for_nothing_and_needs_no_script(page: browser.Page, demo: Path) -> None:
