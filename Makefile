@@ -3,10 +3,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 READY := .venv/.ready
 
-# What pip cannot bring: the native runner's compilers, the emulator and adb. Each program and its Debian package.
-SYSTEM := g++=g++ make=make cmake=cmake qemu-aarch64=qemu-user aarch64-linux-gnu-g++=g++-aarch64-linux-gnu adb=adb
+# What pip cannot bring: the native runner's compilers, the emulator, adb and the browser that tests look at reports
+# with. Each program and its Debian package.
+SYSTEM := g++=g++ make=make cmake=cmake qemu-aarch64=qemu-user aarch64-linux-gnu-g++=g++-aarch64-linux-gnu adb=adb chromium=chromium
 
-.PHONY: help system demo test check bench conformance clean
+.PHONY: help system demo test check bench conformance picture clean
 
 help:
 	@echo "make demo         MobileNetV2 to .pte and .tflite, fp32 and int8, verified; files in demo/"
@@ -14,7 +15,8 @@ help:
 	@echo "make conformance  every architecture on every backend"
 	@echo "make check        formatter, linter, types, layers"
 	@echo "make bench        speed and memory against the bare libraries"
-	@echo "make system       compilers, emulator and adb from Debian's packages; demo, test and bench do it first"
+	@echo "make picture      docs/pictures/report.png: the top of the demo's report"
+	@echo "make system       compilers, emulator, adb and browser from Debian's packages; demo, test and bench do it first"
 
 demo: system $(READY)
 	$(BIN)/python examples/demo.py
@@ -33,6 +35,9 @@ check: $(READY)
 
 bench: system $(READY)
 	$(BIN)/python tests/bench/bench.py
+
+picture: system $(READY)
+	$(BIN)/python tests/browser.py demo/report.html docs/pictures/report.png
 
 # Without them models still run on this machine, through Python; so whatever happens here, the work goes on.
 system:
