@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 
-DISTRIBUTIONS = {"executorch": "executorch", "litert": "ai-edge-litert"}
-"""Backend -> the distribution whose engine runs its files; the backend's name is also that of ashore's extra."""
+from ashore_runtimes.wheels import DISTRIBUTIONS
 
 
 def engine_versions() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import platform
 import shutil
@@ -14,6 +15,8 @@ from pathlib import Path
 from ashore.errors import TargetUnavailable
 from ashore_runtimes.cache import cache_folder, made_once
 from ashore_runtimes.wheels import DISTRIBUTIONS, Wheel, arm64_wheel, installed_wheels, last_lines
+
+_log = logging.getLogger("ashore.runtimes")
 
 RUNNER = "ashore-runner"
 _HOST_COMPILER = "g++"
@@ -164,6 +167,7 @@ def require_programs(*programs: str, product: str = "the native runner") -> None
 
 def _compile(sources: Path, compiler: str, abi: str, wheels: Sequence[Wheel], out: Path) -> None:
     require_programs("cmake", "make", compiler)
+    _log.info("building the native runner for %s, which is done once and takes about a minute", abi)
     scratch = out.parent / "cmake"
     options = [f"-DCMAKE_CXX_COMPILER={compiler}", "-DCMAKE_BUILD_TYPE=Release"]
     if abi != platform.machine():

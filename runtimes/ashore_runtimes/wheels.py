@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import subprocess
 import sys
 import zipfile
@@ -11,6 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from ashore.errors import TargetUnavailable
 from ashore_runtimes.cache import made_once
+
+_log = logging.getLogger("ashore.runtimes")
 
 DISTRIBUTIONS = {"executorch": "executorch", "litert": "ai-edge-litert"}
 """Backend -> the distribution whose wheel holds its engine's libraries."""
@@ -101,6 +104,7 @@ def _fetch(wheel: Wheel, folder: Path) -> Path:
     platforms = [word for platform in _ARM64_PLATFORMS for word in ("--platform", platform)]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", *platforms]
     command += ["--dest", str(folder), "--disable-pip-version-check", requirement]
+    _log.info("fetching the arm64 wheel of %s, which is done once", requirement)
     hint = "the emulator and phones need it once; check the network, or fetch it on another machine"
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_FETCH_LIMIT_S, check=False)

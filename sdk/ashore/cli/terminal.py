@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+_log = logging.getLogger("ashore")
+"""Where the parts of ashore say what they are at, besides results and errors."""
+
+
+class _ToStderr(logging.Handler):
+    """To whatever stderr is at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(f"{self.format(record)}\n")
+
+
+_TO_STDERR = _ToStderr()
 _FILE_WIDTH = 140
 """Columns of a table that no person looks at while it is written."""
 
@@ -27,9 +40,12 @@ class Terminal:
         sys.stdout.flush()
         self._stdout_fd = os.dup(1)
         os.dup2(2, 1)
+        _log.addHandler(_TO_STDERR)
+        _log.setLevel(logging.INFO)
         try:
             yield
         finally:
+            _log.removeHandler(_TO_STDERR)
             sys.stdout.flush()
             os.dup2(self._stdout_fd, 1)
             os.close(self._stdout_fd)

@@ -34,9 +34,11 @@ _EXTRAS = {
     "litert": "converting to and running .tflite files",
     "huggingface": "hf:DIR sources",
 }
+_NATIVE = "the native runner; models run on the host through Python without it"
 _PROGRAMS = {
-    "g++": ("building the native runner", "g++"),
-    "cmake": ("building the native runner", "cmake"),
+    "g++": (_NATIVE, "g++"),
+    "cmake": (_NATIVE, "cmake"),
+    "make": (_NATIVE, "make"),
     "aarch64-linux-gnu-g++": ("emulated arm64 targets", "g++-aarch64-linux-gnu"),
     "qemu-aarch64": ("emulated arm64 targets", "qemu-user"),
     "adb": ("Android targets", "adb"),
