@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -111,7 +112,7 @@ def opened(program: str) -> Iterator[Page]:
     profile = tempfile.mkdtemp(prefix="chromium-")
     words = [program, *_FLAGS, f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank"]
     # Moved out of the way first: the pipes' own numbers may be the ones that Chromium asks for.
-    far = [os.dup(os.dup2(end, number)) for end, number in ((from_us, 60), (to_us, 61))]
+    far = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _WRITES + 1) for end in (from_us, to_us)]
     child = os.posix_spawn(
         program,
         words,
@@ -123,7 +124,7 @@ def opened(program: str) -> Iterator[Page]:
         ],
         setpgroup=0,
     )
-    for end in (from_us, to_us, *far, 60, 61):
+    for end in (from_us, to_us, *far):
         os.close(end)
     try:
         yield _first_page(requests, answers)
