@@ -15,7 +15,7 @@ from ashore.errors import ArtifactError
 from ashore.types.conversion import Delegation, FileContents, UndelegatedOp
 from ashore.types.tensor import DynamicDim, TensorSpec
 from ashore_converters.executorch_xnnpack import Payload, read_payload
-from ashore_converters.flatbuffer import Malformed, Table, root
+from ashore_converters.flatbuffer import Budget, Malformed, Table, root
 
 _IDENTIFIER = b"ET12"
 _HEADER = struct.Struct("<4sIQQQ")
@@ -41,17 +41,27 @@ _DTYPES = {
 _TENSOR = 5
 _KERNEL_CALL, _DELEGATE_CALL = 1, 2
 _IN_SEGMENT = 1
+_MOST_DIMENSIONS = 255
+_SPEC_BYTES = 256
+"""What the description of a dimension, or of a delegate, takes in memory."""
 
 
 @dataclass(frozen=True)
 class _Program:
-    """The flatbuffer's root and the bytes of each segment."""
+    """The flatbuffer's root, and the file behind it, whose segments begin at ``base``."""
 
     path: Path
     root: Table
     flatbuffer_bytes: int
-    segments: tuple[memoryview, ...]
-    file_bytes: int
+    data: memoryview
+    base: int = 0
+
+    def segment(self, index: int) -> memoryview:
+        entry = self.root.tables(4)[index]
+        start, size = self.base + entry.u64(0), entry.u64(1)
+        if start + size > len(self.data):
+            raise Malformed(f"a segment of {size} bytes at byte {start} runs past the end at byte {len(self.data)}")
+        return self.data[start : start + size]
 
 
 @dataclass
@@ -81,7 +91,7 @@ def read_contents(path: Path) -> FileContents:
             delegation=_delegation(tally),
             bytes_by_part=_bytes_by_part(program, plan, payloads),
         )
-    except (Malformed, struct.error, IndexError, RecursionError) as error:
+    except (Malformed, struct.error, IndexError) as error:
         raise ArtifactError(
             f"{path} is damaged: {error}", "restore it from where it was made, or convert the model again"
         ) from error
@@ -107,7 +117,7 @@ def _load(path: Path) -> memoryview:
 def _parse(path: Path, data: memoryview) -> _Program:
     magic, length, program_bytes, base, segment_bytes = _HEADER.unpack_from(data, 8)
     if magic != b"eh00":
-        return _Program(path, root(data), len(data), (), len(data))
+        return _Program(path, root(data, Budget(len(data))), len(data), data)
     if length < _HEADER.size:  # before segments' size was recorded
         segment_bytes = 0
     needed = max(program_bytes, base + segment_bytes)
@@ -116,28 +126,22 @@ def _parse(path: Path, data: memoryview) -> _Program:
             f"{path} is cut short: its header tells of {needed} bytes and {len(data)} are there",
             "copy or download it again, or convert the model again",
         )
-    table = root(data[:program_bytes])
-    segments = tuple(_segment(data, base, entry) for entry in table.tables(4))
-    return _Program(path, table, program_bytes, segments, len(data))
-
-
-def _segment(data: memoryview, base: int, entry: Table) -> memoryview:
-    start, size = base + entry.u64(0), entry.u64(1)
-    if start + size > len(data):
-        raise Malformed(f"a segment of {size} bytes at byte {start} runs past the end at byte {len(data)}")
-    return data[start : start + size]
+    program = _Program(path, root(data[:program_bytes], Budget(len(data))), program_bytes, data, base)
+    for index in range(len(program.root.tables(4))):
+        program.segment(index)
+    return program
 
 
 def _forward(program: _Program) -> Table:
     plans = program.root.tables(1)
-    named = [plan for plan in plans if plan.string(0) == "forward"]
-    if not named:
-        names = ", ".join(plan.string(0) for plan in plans) or "none"
+    forward = next((plan for plan in plans if plan.string(0) == "forward"), None)
+    if forward is None:
+        names = ", ".join(plans[index].string(0)[:40] for index in range(min(len(plans), 8))) or "none"
         raise ArtifactError(
             f"{program.path} has no method 'forward'; its methods: {names}",
             "ashore runs the method 'forward'; export the model under that name",
         )
-    return named[0]
+    return forward
 
 
 def _tensors(plan: Table, field_number: int, kind: str) -> tuple[TensorSpec, ...]:
@@ -150,13 +154,19 @@ def _tensor(value: Table, name: str) -> TensorSpec:
     if value.u8(0) != _TENSOR or tensor is None:
         return TensorSpec(name, (), "scalar")
     shape = tensor.ints(2)
+    if len(shape) > _MOST_DIMENSIONS:
+        raise Malformed(f"{name} has {len(shape)} dimensions")
+    tensor.budget.spend(_SPEC_BYTES * len(shape))
     # The file says that a tensor's shape varies up to this one, not along which axis.
     bounded = {axis: DynamicDim(f"{name}_{axis}", 1, size) for axis, size in enumerate(shape)} if tensor.i8(9) else {}
     return TensorSpec(name, shape, _DTYPES.get(tensor.i8(0), f"type {tensor.i8(0)}"), dynamic=bounded)
 
 
 def _payloads(program: _Program, plan: Table) -> list[Payload]:
-    return [read_payload(delegate.string(0), _delegate_data(program, delegate)) for delegate in plan.tables(7)]
+    plan.budget.spend(_SPEC_BYTES * len(plan.tables(7)))
+    return [
+        read_payload(delegate.string(0), _delegate_data(program, delegate), plan.budget) for delegate in plan.tables(7)
+    ]
 
 
 def _delegate_data(program: _Program, delegate: Table) -> memoryview:
@@ -165,7 +175,7 @@ def _delegate_data(program: _Program, delegate: Table) -> memoryview:
         return memoryview(b"")
     index = reference.u32(1)
     if reference.i8(0) == _IN_SEGMENT:
-        return program.segments[index]
+        return program.segment(index)
     return program.root.tables(3)[index].bytes(0)
 
 
@@ -176,11 +186,11 @@ def _count(plan: Table, payloads: list[Payload]) -> _Tally:
         if call is None:
             continue
         if kind == _KERNEL_CALL:
-            name = _operator_name(operators[call.i32(0)])
+            name = _operator_name(operators[call.u32(0)])
             tally.ops[name] += 1
             tally.undelegated[name] += 1
         elif kind == _DELEGATE_CALL:
-            payload = payloads[call.i32(0)]
+            payload = payloads[call.u32(0)]
             tally.ops.update(payload.ops)
             tally.delegated += payload.ops.total()
             tally.partitions += 1
@@ -201,15 +211,15 @@ def _bytes_by_part(program: _Program, plan: Table, payloads: list[Payload]) -> d
     """Of the whole file; ``padding`` is what alignment leaves between the parts."""
     parts = {"program": program.flatbuffer_bytes}
     constants = program.root.table(5)
-    if constants is not None and constants.length(1) and program.segments:
-        parts["constants"] = len(program.segments[constants.u32(0)])
+    if constants is not None and constants.length(1) and len(program.root.tables(4)):
+        parts["constants"] = len(program.segment(constants.u32(0)))
     for index, payload in enumerate(payloads):
         parts[f"delegate {index} ({payload.backend})"] = payload.bytes
     named = {entry.u32(1) for entry in program.root.tables(7)}
     if named:
-        parts["delegates' constants"] = sum(len(program.segments[index]) for index in named)
+        parts["delegates' constants"] = sum(len(program.segment(index)) for index in named)
     counted = sum(parts.values()) - _inline_delegate_bytes(program, plan)
-    parts["padding and other"] = max(0, program.file_bytes - counted)
+    parts["padding and other"] = max(0, len(program.data) - counted)
     return {part: size for part, size in parts.items() if size}
 
 

@@ -9,7 +9,7 @@ import struct
 from collections import Counter
 from dataclasses import dataclass
 
-from ashore_converters.flatbuffer import root
+from ashore_converters.flatbuffer import Budget, root
 
 _HEADER = struct.Struct("<4s4sHIIIQ")
 """Zeros, magic, header length, flatbuffer offset and size, constants' offset and size."""
@@ -38,13 +38,16 @@ class Payload:
     ops: Counter[str]
 
 
-def read_payload(backend: str, data: memoryview) -> Payload:
-    """Operators of other backends than XNNPACK cannot be read; such a delegate counts as one."""
+def read_payload(backend: str, data: memoryview, budget: Budget) -> Payload:
+    """Operators of other backends than XNNPACK cannot be read; such a delegate counts as one.
+
+    ``budget`` is that of the whole file: delegates may share their data.
+    """
     short = backend.removesuffix("Backend").lower()
     if backend != "XnnpackBackend":
         return Payload(short, len(data), Counter({f"{short}:opaque": 1}))
     graph = _flatbuffer(data)
-    kinds = [node.u8(0) for node in root(graph).tables(1)] if graph is not None else []
+    kinds = [node.u8(0) for node in root(graph, budget).tables(1)] if graph is not None else []
     return Payload(short, len(data), Counter(f"xnnpack:{_name(kind)}" for kind in kinds))
 
 

@@ -1,11 +1,12 @@
 """Read a LiteRT file (a flatbuffer with the identifier ``TFL3``) without running it and without torch.
 
-The flatbuffer is not verified by the Python reader, so every count is held against the file's size before it is
+The flatbuffer is not verified by the Python reader, so everything that is read is taken off a budget before it is
 believed, and whatever reading a damaged file raises becomes an ArtifactError.
 """
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections import Counter
 from collections.abc import Iterator
@@ -15,9 +16,12 @@ from typing import Any
 
 from ashore.errors import ArtifactError, TargetUnavailable
 from ashore.types.tensor import DynamicDim, Quantization, TensorSpec
+from ashore_converters.flatbuffer import Budget
 
 _IDENTIFIER = b"TFL3"
 _UNBOUNDED = 2**31 - 1
+_TABLE_BYTES, _OP_BYTES, _TENSOR_BYTES = 12, 32, 256
+"""What a table and an operator take in the file at the least, and the description of a tensor in memory."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +77,19 @@ class FileGraph:
 def read_file(path: Path) -> FileGraph:
     """Raises ArtifactError where ``path`` cannot be read or is no intact LiteRT file."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except ValueError:  # mmap refuses an empty file
+        content = memoryview(b"")
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror}", "check the path and its permissions") from error
     return read_graph(content, str(path))
 
 
-def read_graph(content: bytes, name: str) -> FileGraph:
+def read_graph(content: bytes | memoryview, name: str) -> FileGraph:
     """As :func:`read_file`, for a file already in memory; ``name`` is for messages."""
     if len(content) < 8 or content[4:8] != _IDENTIFIER:
-        found = content[4:8].decode("latin-1") if len(content) >= 8 else f"only {len(content)} bytes"
+        found = bytes(content[4:8]).decode("latin-1") if len(content) >= 8 else f"only {len(content)} bytes"
         raise ArtifactError(
             f"{name} is not a LiteRT file: it has {found!r} where the identifier 'TFL3' belongs",
             "give a .tflite file; if it was copied or downloaded, get it again",
@@ -97,7 +104,7 @@ def read_graph(content: bytes, name: str) -> FileGraph:
 
 
 class _Reader:
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes | memoryview) -> None:
         try:
             from ai_edge_litert import schema_py_generated as schema
         except ImportError as error:
@@ -105,15 +112,16 @@ class _Reader:
                 "reading .tflite files needs ai-edge-litert, which is not installed", 'pip install "ashore[litert]"'
             ) from error
         self._size = len(content)
+        self._budget = Budget(self._size)
         self._model = schema.Model.GetRootAs(content, 0)
         self._op_names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
         self._types = {code: name for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
 
     def graph(self) -> FileGraph:
-        if not self._count(self._model.SubgraphsLength()):
+        if not self._model.SubgraphsLength():
             raise ValueError("no subgraph")
         main = self._model.Subgraphs(0)
-        tensors = tuple(self._tensor(main.Tensors(i)) for i in range(self._count(main.TensorsLength())))
+        tensors = tuple(self._tensor(main.Tensors(i)) for i in self._each(main.TensorsLength(), _TENSOR_BYTES))
         inputs, outputs = self._edges(main)
         _check_indices((*inputs, *outputs), len(tensors))
         ops = tuple(self._ops(main, len(tensors)))
@@ -127,83 +135,99 @@ class _Reader:
             self._bytes_by_part(),
         )
 
-    def _count(self, length: int) -> int:
-        if not 0 <= length <= self._size:
+    def _each(self, length: int, element_bytes: int) -> range:
+        """The indices of a list, which is paid for before anybody walks it."""
+        if length < 0:
             raise ValueError(f"a list of {length} entries")
-        return length
+        self._budget.spend(length * element_bytes)
+        return range(length)
+
+    def _numbers(self, table: Any, field: str) -> list[int]:
+        """A vector of int32; raises where it runs past the end."""
+        length = getattr(table, f"{field}Length")()
+        self._budget.spend(4 * length)
+        return getattr(table, f"{field}AsNumpy")().tolist() if length else []
+
+    def _text(self, name: bytes | None) -> str:
+        self._budget.spend(len(name or b""))
+        return (name or b"").decode("utf-8", "replace")
 
     def _other_subgraphs(self) -> range:
-        return range(1, self._count(self._model.SubgraphsLength()))
+        return self._each(self._model.SubgraphsLength(), _TABLE_BYTES)[1:]
 
     def _edges(self, graph: Any) -> tuple[list[int], list[int]]:
-        inputs = [graph.Inputs(i) for i in range(self._count(graph.InputsLength()))]
-        outputs = [graph.Outputs(i) for i in range(self._count(graph.OutputsLength()))]
-        return inputs, outputs
+        return self._numbers(graph, "Inputs"), self._numbers(graph, "Outputs")
 
     def _ops(self, graph: Any, tensors: int | None = None) -> Iterator[FileOp]:
-        for index in range(self._count(graph.OperatorsLength())):
+        for index in self._each(graph.OperatorsLength(), _OP_BYTES):
             op = graph.Operators(index)
-            inputs = tuple(op.Inputs(i) for i in range(self._count(op.InputsLength())))
-            outputs = tuple(op.Outputs(i) for i in range(self._count(op.OutputsLength())))
-            present = tuple(i for i in inputs if i >= 0)
+            outputs = tuple(self._numbers(op, "Outputs"))
+            present = tuple(i for i in self._numbers(op, "Inputs") if i >= 0)
             if tensors is not None:
                 _check_indices((*present, *outputs), tensors)
             yield FileOp(self._op_name(op.OpcodeIndex()), present, outputs)
 
     def _op_name(self, index: int) -> str:
-        if not index < self._count(self._model.OperatorCodesLength()):
+        if not index < self._model.OperatorCodesLength():
             raise ValueError(f"operator code {index}")
         code = self._model.OperatorCodes(index)
         name = self._op_names.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "UNKNOWN")
         custom = code.CustomCode()
-        return f"CUSTOM {custom.decode('utf-8', 'replace')}" if custom else name
+        return f"CUSTOM {self._text(custom)}" if custom else name
 
     def _tensor(self, tensor: Any) -> FileTensor:
-        name = (tensor.Name() or b"").decode("utf-8", "replace")
-        shape = tuple(tensor.Shape(i) for i in range(self._count(tensor.ShapeLength())))
+        name = self._text(tensor.Name())
+        shape = tuple(self._numbers(tensor, "Shape"))
         dtype = self._types.get(tensor.Type(), "unknown").lower()
-        scales, zero_points = self._quantization(tensor.Quantization())
-        quantization = Quantization(scales[0], zero_points[0]) if len(scales) == len(zero_points) == 1 else None
+        scales, quantization = self._quantization(tensor.Quantization())
         spec = TensorSpec(name, shape, dtype, None, self._dynamic(tensor), quantization)
-        return FileTensor(name, shape, dtype, tensor.Buffer(), self._buffer_bytes(tensor.Buffer()), len(scales), spec)
+        return FileTensor(name, shape, dtype, tensor.Buffer(), self._buffer_bytes(tensor.Buffer()), scales, spec)
 
-    def _quantization(self, quantization: Any) -> tuple[list[float], list[int]]:
-        if quantization is None:
-            return [], []
-        scales = [quantization.Scale(i) for i in range(self._count(quantization.ScaleLength()))]
-        return scales, [quantization.ZeroPoint(i) for i in range(self._count(quantization.ZeroPointLength()))]
+    def _quantization(self, found: Any) -> tuple[int, Quantization | None]:
+        """How many scales there are, and the one that holds for a whole tensor."""
+        scales, zero_points = (found.ScaleLength(), found.ZeroPointLength()) if found is not None else (0, 0)
+        if scales == zero_points == 1:
+            return 1, Quantization(found.Scale(0), found.ZeroPoint(0))
+        if not 0 <= scales * 4 + zero_points * 8 <= self._size:
+            raise ValueError(f"{scales} scales and {zero_points} zero points")
+        return scales, None
 
     def _dynamic(self, tensor: Any) -> dict[int, DynamicDim]:
-        signature = [tensor.ShapeSignature(i) for i in range(self._count(tensor.ShapeSignatureLength()))]
-        return {axis: DynamicDim(f"axis{axis}", 1, _UNBOUNDED) for axis, size in enumerate(signature) if size < 0}
+        axes = [axis for axis, size in enumerate(self._numbers(tensor, "ShapeSignature")) if size < 0]
+        self._budget.spend(_TENSOR_BYTES * len(axes))
+        return {axis: DynamicDim(f"axis{axis}", 1, _UNBOUNDED) for axis in axes}
 
     def _buffer_bytes(self, index: int) -> int:
-        if not index < self._count(self._model.BuffersLength()):
+        if not index < self._model.BuffersLength():
             raise ValueError(f"buffer {index}")
         buffer = self._model.Buffers(index)
         if buffer.Offset() > 1:  # models of more than 2 GB keep their weights behind the flatbuffer
-            self._count(buffer.Offset() + buffer.Size())
+            if buffer.Offset() + buffer.Size() > self._size:
+                raise ValueError(f"a buffer that ends at byte {buffer.Offset() + buffer.Size()}")
             return int(buffer.Size())
         return len(buffer.DataAsNumpy()) if buffer.DataLength() else 0  # raises where the data runs past the end
 
     def _bytes_by_part(self) -> dict[str, int]:
-        described = {self._model.Metadata(i).Buffer() for i in range(self._count(self._model.MetadataLength()))}
-        sizes = [self._buffer_bytes(i) for i in range(self._count(self._model.BuffersLength()))]
-        metadata = sum(size for index, size in enumerate(sizes) if index in described)
-        weights = sum(sizes) - metadata
-        if sum(sizes) > self._size:
-            raise ValueError(f"buffers of {sum(sizes)} bytes")
+        described = {self._model.Metadata(i).Buffer() for i in self._each(self._model.MetadataLength(), _TABLE_BYTES)}
+        weights = metadata = 0
+        for index in self._each(self._model.BuffersLength(), _TABLE_BYTES):
+            size = self._buffer_bytes(index)
+            metadata += size if index in described else 0
+            weights += size if index not in described else 0
+        if weights + metadata > self._size:
+            raise ValueError(f"buffers of {weights + metadata} bytes")
         return {"weights": weights, "graph": self._size - weights - metadata, "metadata": metadata}
 
     def _edge_name(self, tensor: int, side: str) -> str | None:
         return next(iter(self._edge_names(tensor, side)), None)
 
     def _edge_names(self, tensor: int, side: str) -> list[str]:
-        for index in range(self._count(self._model.SignatureDefsLength())):
+        for index in self._each(self._model.SignatureDefsLength(), _TABLE_BYTES):
             signature = self._model.SignatureDefs(index)
             if signature.SubgraphIndex() == 0:
-                entries = [getattr(signature, side)(i) for i in range(getattr(signature, f"{side}Length")())]
-                return [e.Name().decode("utf-8", "replace") for e in entries if e.TensorIndex() == tensor]
+                places = self._each(getattr(signature, f"{side}Length")(), _TABLE_BYTES)
+                entries = (getattr(signature, side)(i) for i in places)
+                return [self._text(entry.Name()) for entry in entries if entry.TensorIndex() == tensor]
         return []
 
     def _output_names(self, outputs: list[int], tensors: tuple[FileTensor, ...]) -> Iterator[tuple[str, int]]:
