@@ -19,6 +19,7 @@ from ashore.cli import cli
 from commands import Command
 
 COMMANDS = sorted(cli.commands)
+GOLDEN = str(Path(__file__).with_name("golden") / "profile.json")
 NET = "import torch\nmodel = (torch.nn.Sequential(torch.nn.Linear(4, 2)), {'input': torch.ones(1, 4)})\n"
 
 
@@ -37,6 +38,7 @@ def model(fakes: object, tmp_path: Path) -> Path:
 
 def test_the_commands_of_the_design_are_there() -> None:
     assert {"convert", "verify", "run", "inspect", "targets", "doctor"} <= set(COMMANDS)
+    assert {"profile", "compare", "history"} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -73,7 +75,17 @@ def test_version(command: Command) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("--help",), ("convert", "--help"), ("targets",), ("targets", "--json"), ("doctor",), ("inspect", "none.pte")],
+    [
+        *(
+            ("--help",),
+            ("convert", "--help"),
+            ("targets",),
+            ("targets", "--json"),
+            ("doctor",),
+            ("inspect", "none.pte"),
+        ),
+        *(("profile", "--help"), ("profile", "none.pte"), ("compare", GOLDEN, GOLDEN), ("history", "--store", "none")),
+    ],
 )
 def test_what_needs_no_model_never_imports_torch(words: tuple[str, ...]) -> None:
     code = (

@@ -49,6 +49,7 @@ def test_undelegated_operators_are_told_by_cost() -> None:
     assert found.statement == "3 operators outside of the delegate"
     assert found.evidence == "6.000 ms of 10.000 ms (60%): aten::bmm.out 5.000 ms (x2), aten::gelu.out 1.000 ms (x1)"
     assert found.cost_ns == pytest.approx(6 * MS)
+    assert found.change.startswith("replace aten::bmm.out, aten::gelu.out in the model by operators that XNNPACK runs")
     assert "convert with the other backend" in found.change
 
 
@@ -74,6 +75,13 @@ def test_a_file_that_was_not_lowered_is_told_as_such() -> None:
     assert found.statement == "none of the 12 operators is delegated: the file was not lowered to XNNPACK"
     assert found.change == "make the file with ashore convert, which lowers to XNNPACK"
     assert found.cost_ns == pytest.approx(9 * MS)
+
+
+def test_what_lies_between_operators_is_told() -> None:
+    explanation = explained(result(10.0, **timed_ops(op(f"{CONV} #1", 4.0), ms=10.0)))
+    assert explanation.verdict == (
+        "operators explain 40% of the run; the rest lies between them: calls, boundaries, the timing itself"
+    )
 
 
 def test_conversions_are_told_where_they_cost_something() -> None:

@@ -45,8 +45,8 @@ def test_profile_answers_with_a_table(command: Command, model: Path) -> None:
     outcome = command("profile", model)
     assert outcome.code == 0
     cells = row(outcome, "net.fake.fp32")
-    assert cells[:4] == ["net.fake.fp32", "host", "1", "10.000"]
-    assert cells[5:] == ["10.100", "5.0", "20.0", "0.00", "200.0", "3/4"]
+    assert cells[:4] == ["net.fake.fp32", "host", "1", "10.00"]
+    assert cells[5:] == ["10.10", "5.000", "20.0", "0.00", "200.0", "3/4"]
     assert "M instr." not in outcome.out, "a column that nothing was measured for is left out"
     assert "net.fake.fp32 on host, 1 thread: latency, process 3 of 3" in outcome.err
 

@@ -35,7 +35,7 @@ def test_every_public_name_can_be_imported_and_is_documented() -> None:
 
 
 def test_the_names_of_the_design_are_there() -> None:
-    verbs = {"convert", "verify", "open_session", "inspect"}
+    verbs = {"convert", "verify", "open_session", "inspect", "profile", "compare"}
     types = {"ModelSource", "Recipe", "Artifact", "Manifest", "Precision", "TensorSpec", "Preprocess"}
     assert verbs | types | set(errors.__all__) <= set(ashore.__all__)
     assert set(ashore.__all__) <= set(dir(ashore))

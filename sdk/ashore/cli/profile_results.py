@@ -51,21 +51,26 @@ def _turned(columns: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], list[t
 
 def _cells(result: Result) -> tuple[str, ...]:
     latency, artifact = latency_of(result), result.artifact
-    interval = f"{latency.interval.low / 1e6:.2f} to {latency.interval.high / 1e6:.2f}" if latency else "-"
+    interval = f"{_milliseconds(latency.interval.low)} to {_milliseconds(latency.interval.high)}" if latency else "-"
     return (
         result.title,
         result.target.id,
         str(result.settings.threads),
-        _scaled(latency.median_ns if latency else None, 3),
+        _milliseconds(latency.median_ns if latency else None),
         interval,
-        _scaled(latency.p90_ns if latency else None, 3),
-        _scaled(result.load_ns, 1),
+        _milliseconds(latency.p90_ns if latency else None),
+        _milliseconds(result.load_ns),
         _scaled(result.memory.peak_bytes if result.memory else None, 1),
         _scaled(artifact.bytes, 2),
         f"{artifact.parity.sqnr_db:.1f}" if artifact.parity else "-",
         f"{artifact.delegation.delegated}/{artifact.delegation.total}" if artifact.delegation else "-",
         _scaled(result.instructions.per_run if result.instructions else None, 2),
     )
+
+
+def _milliseconds(ns: float | None) -> str:
+    """As exact as measurements of that length are."""
+    return _scaled(ns, 4 if (ns or 0) < 1e6 else 3 if (ns or 0) < 1e7 else 2)
 
 
 def _scaled(value: float | None, digits: int) -> str:

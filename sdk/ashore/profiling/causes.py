@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -82,7 +82,7 @@ def undelegated(result: Result, table: OpTable | None) -> Iterator[Cause]:
             CauseKind.UNDELEGATED,
             f"{plural(len(outside), 'operator')} outside of the delegate",
             f"{table.share(cost)}: {heaviest(outside)}",
-            _change_of_undelegated(outside[0][0].type if len(outside) == 1 else ""),
+            _change_of_undelegated(dict.fromkeys(op.type or op.name for op, _ in outside)),
             cost,
         )
     elif not table and delegation and delegation.undelegated:
@@ -92,7 +92,7 @@ def undelegated(result: Result, table: OpTable | None) -> Iterator[Cause]:
             CauseKind.UNDELEGATED,
             f"{outside_count} of {delegation.total} operators outside of the delegate",
             f"counted in the file, not timed: {listed}",
-            _change_of_undelegated(""),
+            _change_of_undelegated(each.op for each in delegation.undelegated),
         )
 
 
@@ -169,11 +169,11 @@ def _cutters(result: Result) -> str:
     return ", ".join(names) or "ashore inspect lists them"
 
 
-def _change_of_undelegated(op: str) -> str:
-    what = op or "them"
+def _change_of_undelegated(ops: Iterable[str]) -> str:
+    names = list(ops)
     return (
-        f"replace {what} in the model by operators that XNNPACK runs, or convert with the other backend: it may "
-        "delegate what this one does not"
+        f"replace {', '.join(names[:_NAMED])}{', …' if len(names) > _NAMED else ''} in the model by operators that "
+        "XNNPACK runs, or convert with the other backend: it may delegate what this one does not"
     )
 
 

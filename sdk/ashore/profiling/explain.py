@@ -24,6 +24,7 @@ from ashore.profiling.statistics import Ratio, latency_of, ratio_of, summarise
 from ashore.types.profile import OpCost, Profile, Result
 
 _SLOWER = 1.1
+_WELL_EXPLAINED = 0.9
 _POOR_EFFICIENCY = 0.7
 _FLOATS = ("fp32", "fp16")
 
@@ -96,7 +97,9 @@ def _verdict(result: Result, float_result: Result | None, table: OpTable | None,
     parts = [*_against_float(result, float_result)]
     if table:
         parts.append(f"operators explain {table.explained:.0%} of the run")
-        if not causes:
+        if table.explained < _WELL_EXPLAINED:
+            parts.append("the rest lies between them: calls, boundaries, the timing itself")
+        elif not causes:
             parts.append(f"nothing but computing is in the way; the heaviest: {heaviest(table.costs)}")
         if float_result and not _quiet(result):
             parts.append("layers are not compared with fp32: the runs whose operators were timed scatter too much")
