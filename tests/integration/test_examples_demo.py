@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from ashore import AccuracyError, ModelSource
+from ashore.profiling.profiles import load_profile
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -53,7 +54,12 @@ def test_the_demo_leaves_verified_files_and_a_table(demo: ModuleType, capfd: pyt
     lines = Path("demo", "summary.md").read_text().splitlines()
     assert lines[2].startswith("| PyTorch eager |")
     assert sorted(line.split("|")[1].strip() for line in lines[3:7]) == names
+    host, emulator = (load_profile(Path("demo", f"profile.{kind}.json")) for kind in ("host", "emulator"))
+    assert [each.settings.threads for each in host.results] == [1, 2] * 4
+    assert all(each.instructions and not each.latency_ns for each in emulator.results)
+    assert "emulator:cortex-a76" in Path("demo", "report.html").read_text()
     printed = capfd.readouterr()
+    assert "open demo/report.html" in printed.out
     for path in demo.mobilenet_v2.EVALUATION_PHOTOGRAPHS:
         assert Path(path).stem in printed.out
     assert "small.litert.int8.tflite: converting" in printed.err
