@@ -71,7 +71,7 @@ def demonstrate(out: Console, log: Console) -> None:
     with stages(log) as progress:
         page = write_report(artifacts, FOLDER, progress)
     out.print(f"The files, their manifests, golden samples and this table (summary.md) are in {FOLDER}/")
-    out.print(f"What they cost, with 1 and 2 threads and on an emulated phone's CPU: open {page}")
+    out.print(f"What they cost here and on an emulated phone's CPU: open {page}", soft_wrap=True)
 
 
 @contextmanager
