@@ -20,6 +20,8 @@ _KILL_LIMIT_S = 5.0
 _SIGNALLED = 128
 """Added by the device's shell to the number of the signal that killed a program."""
 _CANNOT_START = (126, 127)
+_HUNG_HINT = "raise timeout_s if it only needs more time; restart the device if it answers nothing at all"
+_START_HINT = "try once more, when the device has the files in memory; restart it if it answers nothing at all"
 _DEVICE_ADVICE = {
     signal.SIGKILL: "Android ends programs when memory runs short: close apps, or take a smaller model",
     signal.SIGILL: "the device's CPU lacks an instruction that the engine uses: it may be older than ARMv8-A expects",
@@ -59,7 +61,7 @@ class RemoteRun:
         if code is None:
             return DeviceTimeout(
                 f"{ending.doing} on {serial} took longer than the limit of {ending.limit_s:g} s and was ended",
-                "raise timeout_s if it only needs more time; restart the device if it answers nothing at all",
+                _HUNG_HINT if ending.greeted else _START_HINT,
             )
         if state := state_in(ending.words):
             return unreachable(serial, state, ending.doing) or self.device.lost(ending.doing)
