@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from ashore.report.entries import Entry, Subject, by_conditions
@@ -9,6 +10,7 @@ from ashore.report.markup import Markup, element, join
 from ashore.report.scale import Scale
 
 COLOURS = 8
+_BREAKS = re.compile(r"(?<=[._-])(?=[^._-])")
 
 
 def colour(subject: Subject) -> str:
@@ -29,11 +31,9 @@ def pin(subject: Subject, left: str, top: float, beside: int = 0) -> Markup:
 
 
 def naming(entry: Entry, note: str | None = None) -> Markup:
-    """Badge and title, broken where a title may break."""
-    pieces = entry.subject.label.split(".")
-    title = join(
-        *(join(piece, "." if index < len(pieces) - 1 else None, element("wbr")) for index, piece in enumerate(pieces))
-    )
+    """Badge and title, which may break after its dots and underscores."""
+    pieces = _BREAKS.split(entry.subject.label)
+    title = join(pieces[0], *(join(element("wbr"), piece) for piece in pieces[1:]))
     return join(badge(entry.subject), element("span", title, element("small", note) if note else None, class_="title"))
 
 

@@ -32,7 +32,9 @@ def _panel(conditions: Conditions, entries: Sequence[Entry]) -> Markup:
         220,
     )
     marks = [mark for entry, sustained in known for mark in _drawn(entry, sustained, frame)]
-    tops = apart([frame.top(sustained.points[-1].median_ns) for _, sustained in known], _BADGE, frame.height - 9)
+    tops = apart(
+        [frame.top(sustained.points[-1].median_ns) for _, sustained in known], _BADGE, frame.height - _BADGE / 2
+    )
     ends = [
         drawing.pin(entry.subject, frame.left(_middle(sustained.points[-1])), top, beside=16)
         for (entry, sustained), top in zip(known, tops, strict=True)

@@ -75,7 +75,11 @@ def _x_labels(frame: Frame, axis: Axis, ticks: Sequence[float]) -> Markup:
 
 
 def apart(tops: Sequence[float], gap: float, lowest: float) -> list[float]:
-    """``tops`` moved as little as needed to stand ``gap`` apart, none below ``lowest``; in the order given."""
+    """``tops`` moved as little as needed to stand ``gap`` apart, closer where they are many, none below ``lowest``.
+
+    In the order given.
+    """
+    gap = min(gap, lowest / max(len(tops), 1))
     order = sorted(range(len(tops)), key=lambda index: tops[index])
     moved = list(tops)
     for before, index in pairwise(order):

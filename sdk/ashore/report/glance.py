@@ -10,7 +10,7 @@ from ashore.report.drawing import naming
 from ashore.report.entries import Entry, by_conditions
 from ashore.report.markup import Markup, element
 
-_MOST = 8
+_MOST, _WINNERS = 8, 3
 
 
 def glance(entries: Sequence[Entry]) -> Markup | None:
@@ -33,12 +33,14 @@ def _card(column: Column, title: str, where: str, entries: Sequence[Entry]) -> M
         return _tie(title, where, [entry for entry in entries if entry.latency]) if column is P50 else None
     values = [column.read(entry) for entry in best]
     value = next(value for value in values if value is not None)
+    rest = len(best) - _WINNERS
+    more = element("p", f"and {figures.plural(rest, 'other')}", class_="muted") if rest > 0 else None
     unit = None if column is INSTRUCTIONS else column.unit
     return element(
         "div",
         element("h3", title, element("span", where, class_="where")),
         element("p", column.show(value), element("small", unit) if unit else None, class_="big"),
-        element("div", *(element("p", naming(entry)) for entry in best), class_="winner"),
+        element("div", *(element("p", naming(entry)) for entry in best[:_WINNERS]), more, class_="winner"),
         element("p", _against(column, best, entries), class_="muted"),
         class_="card",
     )
@@ -53,7 +55,7 @@ def _tie(title: str, where: str, timed: Sequence[Entry]) -> Markup | None:
     return element(
         "div",
         element("h3", title, element("span", where, class_="where")),
-        element("p", "no winner", class_="big"),
+        element("p", "no winner", class_="big words"),
         element("p", f"all within {figures.interval(low, high, P50.show)} ms"),
         element("p", "their intervals overlap that of the lowest median", class_="muted"),
         class_="card",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 Attribute = str | int | float | bool | None
-_EMPTY = frozenset({"br", "col", "meta", "line", "rect", "circle", "path", "use"})
+_EMPTY = frozenset({"br", "col", "meta", "line", "rect", "circle", "path", "use", "wbr"})
 
 
 class Markup(str):

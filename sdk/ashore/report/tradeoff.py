@@ -104,16 +104,18 @@ def _disc(point: Point, frame: Frame, best: bool, points: Sequence[Point]) -> Ma
 
 
 def _numbers(points: Sequence[Point], frame: Frame) -> list[Markup]:
-    """In the middle of the discs, moved up where they would cover each other on a phone."""
+    """In the middle of the discs, or as near above or below as they do not cover each other on a phone."""
     drawn: list[tuple[float, float]] = []
-    numbers = []
     for point in points:
-        left, top = frame.x.fraction(point.cost) * _PHONE, frame.top(point.sqnr_db)
-        while clash := [y for x, y in drawn if abs(x - left) < _GAP and abs(y - top) < _GAP]:
-            top = min(clash) - _GAP
-        drawn.append((left, top))
-        numbers.append(drawing.pin(point.entry.subject, frame.left(point.cost), top))
-    return numbers
+        left, middle = frame.x.fraction(point.cost) * _PHONE, frame.top(point.sqnr_db)
+        steps = sorted((_GAP * step for step in range(-len(points), len(points) + 1)), key=abs)
+        tops = (middle + step for step in steps if 0 <= middle + step <= frame.height)
+        free = (top for top in tops if not any(abs(x - left) < _GAP and abs(y - top) < _GAP for x, y in drawn))
+        drawn.append((left, next(free, middle)))
+    return [
+        drawing.pin(point.entry.subject, frame.left(point.cost), top)
+        for point, (_, top) in zip(points, drawn, strict=True)
+    ]
 
 
 def _line(point: Point, best: Sequence[Point], points: Sequence[Point], cost: Column) -> Markup:
