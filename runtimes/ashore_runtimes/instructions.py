@@ -19,9 +19,7 @@ from ashore_runtimes.launch import Ending, Launch
 from ashore_runtimes.plugin_build import plugin_build
 from ashore_runtimes.session import MAX_REPEATS, RunnerSession
 
-_WARM_UP_RUNS = 1
-"""The first run allocates what later ones find: 4 % more instructions for MobileNetV2 in float32, 9 % in int8."""
-_VERSION = re.compile(r"(?<=version )(\d+)\.(\d+)[\d.]*")
+_VERSION = re.compile(r"(?<=version )\d+\.\d+[\d.]*")
 _NO_PLUGIN = "it needs QEMU 4.2 or newer, built with plugins, as Debian's qemu-user is"
 
 
@@ -40,40 +38,48 @@ def count_instructions(artifact: Artifact, inputs: Sample, launch: Launch, *, ru
     """
     if not 1 <= runs <= MAX_REPEATS:
         raise UsageError(f"{runs} counted runs were asked for", f"1 to {MAX_REPEATS} are allowed")
-    version = _qemu_version(launch.argv[0])
-    plugin = plugin_build(_interface(version))
     with tempfile.TemporaryDirectory(prefix="ashore-count-") as folder:
         counts_file = Path(folder, "counts")
         counts_file.touch()
-        with RunnerSession(artifact, _counted(launch, plugin, counts_file)) as session:
-            for _ in range(_WARM_UP_RUNS):
-                session.run(inputs)
+        with RunnerSession(artifact, _counted(launch, counts_file)) as session:
+            session.run(inputs)
             session.repeat(runs)
         counted = [_read(line) for line in counts_file.read_text().splitlines()]
-    if len(counted) != _WARM_UP_RUNS + runs:
+    if len(counted) != 1 + runs:
         raise ExecutionError(
-            f"qemu told the instructions of {len(counted)} runs, not of {_WARM_UP_RUNS + runs}",
+            f"qemu told the instructions of {len(counted)} runs, not of {1 + runs}",
             "is the folder for temporary files full? TMPDIR chooses another",
         )
-    return _summarise(counted[_WARM_UP_RUNS:], f"plugin in qemu-aarch64 {version[0]}, one thread")
+    # The first run allocates what later ones find: for MobileNetV2 4 % more instructions in float32, 9 % in int8.
+    return _summarise(counted[1:], f"plugin in qemu-aarch64 {_version(launch.argv[0])}")
 
 
-def _qemu_version(qemu: str) -> re.Match[str]:
+def plugin_words(qemu: str, counts_file: Path) -> tuple[str, str]:
+    """What makes ``qemu`` append a line of counts to ``counts_file``, which exists, for each marked stretch.
+
+    Raises:
+        TargetUnavailable: the plugin cannot be built.
+    """
+    plugin = plugin_build(_interface(_version(qemu)))
+    # In qemu's options a comma stands between two of them, unless it is written twice.
+    words = (f"{key}={path}".replace(",", ",,") for key, path in (("file", plugin), ("out", counts_file)))
+    return "-plugin", ",".join(words)
+
+
+def _version(qemu: str) -> str:
     asked = subprocess.run([qemu, "--version"], capture_output=True, text=True, check=False, timeout=60)
     if found := _VERSION.search(asked.stdout):
-        return found
+        return found[0]
     raise TargetUnavailable(f"{qemu} --version names no version, but says: {asked.stdout or asked.stderr}", _NO_PLUGIN)
 
 
-def _interface(version: re.Match[str]) -> int:
+def _interface(version: str) -> int:
     """Number of the plugin interface that this version takes; 3 stands for all later ones."""
-    release = int(version[1]), int(version[2])
+    release = tuple(map(int, version.split(".")[:2]))
     return 1 if release < (9, 0) else 2 if release < (9, 1) else 3
 
 
-def _counted(launch: Launch, plugin: Path, counts_file: Path) -> Launch:
-    # In qemu's options a comma stands between two of them, unless it is written twice.
-    words = (f"{key}={path}".replace(",", ",,") for key, path in (("file", plugin), ("out", counts_file)))
+def _counted(launch: Launch, counts_file: Path) -> Launch:
     qemu, *rest = launch.argv
 
     def explain(ending: Ending) -> AshoreError:
@@ -81,7 +87,7 @@ def _counted(launch: Launch, plugin: Path, counts_file: Path) -> Launch:
             return launch.explain(ending)
         return TargetUnavailable(f"{qemu} does not start with ashore's instruction counter{ending.tail}", _NO_PLUGIN)
 
-    return replace(launch, argv=(qemu, "-plugin", ",".join(words), *rest), explain=explain)
+    return replace(launch, argv=(qemu, *plugin_words(qemu, counts_file), *rest), explain=explain)
 
 
 def _read(line: str) -> dict[str, int]:
