@@ -283,11 +283,66 @@ def test_the_engine_gets_the_threads_that_were_asked_for(open_file: Open, backen
         assert psutil.Process(session.pid).num_threads() == threads
 
 
-def test_litert_runs_without_torch(affine: Session) -> None:
-    assert isinstance(affine, RunnerSession)
-    libraries = [Path(mapped.path).name for mapped in psutil.Process(affine.pid).memory_maps()]
+@pytest.mark.parametrize("runner", ["native", "python"])
+def test_litert_runs_without_torch(open_file: Open, monkeypatch: pytest.MonkeyPatch, runner: str) -> None:
+    monkeypatch.setenv("ASHORE_RUNNER", runner)
+    session = open_file("affine", "litert")
+    assert session.runner == runner
+    libraries = [Path(mapped.path).name.lower() for mapped in psutil.Process(session.pid).memory_maps()]
     assert any("litert" in name for name in libraries)
     assert not any("libtorch" in name for name in libraries)
+
+
+def test_a_native_session_holds_no_python(open_file: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASHORE_RUNNER", "native")
+    for backend in BACKENDS:
+        session = open_file("affine", backend)
+        libraries = [Path(mapped.path).name for mapped in psutil.Process(session.pid).memory_maps()]
+        assert not any(name.startswith(("libpython", "libtorch")) for name in libraries)
+        assert session.memory().peak_bytes < 40e6
+
+
+@pytest.fixture
+def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine has neither compiler nor a runner that was built before."""
+    monkeypatch.delenv("ASHORE_RUNNER", raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_without_a_compiler_models_run_through_python_and_the_target_says_so(
+    open_file: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ASHORE_CACHE", str(tmp_path))
+    info = HOST.describe()
+    assert (info.runner, info.ready) == ("python", True)
+    missing = "g++ and cmake and make are missing: apt-get install g++ cmake make"
+    assert info.notes == (f"models run through Python until there is a native runner: {missing}",)
+    with caplog.at_level("INFO", "ashore"):
+        session = open_file("affine", "litert")
+    assert session.runner == "python"
+    assert session.run(affine_inputs())["output_1"][0] == 1
+    assert "models run through Python, since there is no native runner: " in caplog.text
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_a_native_runner_that_was_asked_for_is_not_replaced(
+    open_file: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ASHORE_CACHE", str(tmp_path))
+    monkeypatch.setenv("ASHORE_RUNNER", "native")
+    assert HOST.describe().problem == "g++ and cmake and make are missing: apt-get install g++ cmake make"
+    with pytest.raises(TargetUnavailable, match="the native runner cannot be built"):
+        open_file("affine", "litert")
+
+
+def test_a_runner_nobody_knows_is_named(open_file: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASHORE_RUNNER", "rust")
+    for ask in (HOST.describe, lambda: open_file("affine", "litert")):
+        with pytest.raises(UsageError) as caught:
+            ask()
+        assert caught.value.message == "ASHORE_RUNNER is 'rust'"
+        assert caught.value.hint == "it must be one of auto, native, python"
 
 
 def test_two_sessions_live_side_by_side(open_file: Open) -> None:

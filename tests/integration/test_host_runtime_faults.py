@@ -20,13 +20,25 @@ from ashore.errors import AshoreError, EngineCrashed, ExecutionError, TargetUnav
 from ashore.types.artifact import Artifact
 from ashore_runtimes.host import HostRuntime
 from ashore_runtimes.session import RunnerSession
+from programs import require_programs
 
 HOST = HostRuntime().target("host")
 ONES = np.ones((2, 3), np.int8)
 
 
+@pytest.fixture(params=["native", "python"])
+def runner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The runner of the test's sessions, and of those of the programs that it starts."""
+    name: str = request.param
+    if name == "native":
+        require_programs(cmake="cmake", make="make", **{"g++": "g++"})
+    monkeypatch.setenv("ASHORE_RUNNER", name)
+    return name
+
+
 @pytest.fixture
-def turn(tiny_files: Path) -> Artifact:
+def turn(tiny_files: Path, runner: str) -> Artifact:
+    del runner
     return Artifact(tiny_files / "turn.tflite", "litert")
 
 
@@ -132,11 +144,12 @@ def test_sessions_give_back_every_descriptor(turn: Artifact, tmp_path: Path) -> 
     assert not here.children()
 
 
-def test_a_python_that_cannot_start_is_named(turn: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_python_that_cannot_start_is_named(tiny_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = psutil.Process().num_fds()
+    monkeypatch.setenv("ASHORE_RUNNER", "python")
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(TargetUnavailable, match="cannot start '/nowhere/python'"):
-        HOST.open(turn)
+        HOST.open(Artifact(tiny_files / "turn.tflite", "litert"))
     assert psutil.Process().num_fds() == before
 
 
@@ -237,11 +250,19 @@ def damaged(content: bytes, count: int) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("name", "backend", "flips"), [("affine.tflite", "litert", 40), ("affine.pte", "executorch", 6)]
+    ("name", "backend", "runner", "flips"),
+    [
+        ("affine.tflite", "litert", "native", 40),
+        ("affine.pte", "executorch", "native", 40),
+        ("affine.tflite", "litert", "python", 4),
+        ("affine.pte", "executorch", "python", 1),
+    ],
+    indirect=["runner"],
 )
 def test_a_damaged_file_never_harms_the_caller(
-    tiny_files: Path, tmp_path: Path, name: str, backend: str, flips: int
+    tiny_files: Path, tmp_path: Path, name: str, backend: str, runner: str, flips: int
 ) -> None:
+    del runner
     refused = 0
     for index, content in enumerate(damaged((tiny_files / name).read_bytes(), flips)):
         file = tmp_path / f"{index}-{name}"
