@@ -14,6 +14,7 @@ from ashore_runtimes.answers import Hello, read_failure, read_hello
 from ashore_runtimes.faults import reported_error
 from ashore_runtimes.frames import ANSWERS, MAX_BODY_BYTES, MAX_WORDS_BYTES, Buffer, Channel, Kind, ProtocolError
 from ashore_runtimes.launch import Ending, Launch
+from ashore_runtimes.limits import confine, memory_limit_bytes
 from ashore_runtimes.log import Log
 from ashore_runtimes.shared import anonymous_file
 
@@ -42,7 +43,9 @@ class Child:
         names = ("ashore-inputs", "ashore-outputs") if launch.shared else ()
         self.shared_fds = tuple(anonymous_file(name, may_shrink=False) for name in names)
         try:
+            limit_bytes = memory_limit_bytes()
             self.process = _start(launch, self.shared_fds, self._log.fd)
+            confine(self.process.pid, limit_bytes)
         except BaseException:
             self._close_files()
             raise
