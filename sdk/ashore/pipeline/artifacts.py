@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import os
 from pathlib import Path
-
-import numpy as np
 
 from ashore import registry
 from ashore.errors import ArtifactError, ChecksumMismatch, ManifestInvalid, UsageError
+from ashore.pipeline.golden import largest_golden_bytes
 from ashore.pipeline.manifests import load_manifest
 from ashore.types.artifact import Artifact
-from ashore.types.tensor import Array, Sample
+
+_MOST_MANIFEST_BYTES = 1 << 24
 
 
 def load_artifact(path: Path) -> Artifact:
@@ -31,7 +31,7 @@ def load_artifact(path: Path) -> Artifact:
     if backend is None:
         raise UsageError(f"{path} is no model file ashore knows", f"known endings: {', '.join(registry.suffixes())}")
     manifest_path = path.with_suffix(".json")
-    if not manifest_path.is_file():
+    if not os.path.lexists(manifest_path):
         return Artifact(path, backend)
     manifest = load_manifest(_read(manifest_path), str(manifest_path))
     if manifest.backend != backend or manifest.file.name != path.name:
@@ -39,8 +39,8 @@ def load_artifact(path: Path) -> Artifact:
             f"{manifest_path} vouches for {manifest.file.name} ({manifest.backend}), not for {path.name}",
             "keep a model file and its manifest together under the names they were written with",
         )
-    _check(path, manifest.file.sha256)
-    _check(path.with_name(manifest.golden.name), manifest.golden.sha256)
+    _check(path, manifest.file.sha256, manifest.file.bytes)
+    _check(path.with_name(manifest.golden.name), manifest.golden.sha256, largest_golden_bytes(manifest))
     return Artifact(path, backend, manifest)
 
 
@@ -49,38 +49,28 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def save_golden(path: Path, inputs: Sequence[Sample], eager: Sequence[Sample], converted: Sequence[Sample]) -> None:
-    """Arrays ``<index>/in/<name>``, ``<index>/eager/<name>`` (PyTorch) and ``<index>/file/<name>`` (at conversion)."""
-    arrays: dict[str, Array] = {}
-    for part, samples in (("in", inputs), ("eager", eager), ("file", converted)):
-        for index, sample in enumerate(samples):
-            arrays |= {f"{index}/{part}/{name}": array for name, array in sample.items()}
-    with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-
-
-def load_golden(artifact: Artifact, part: str) -> tuple[Sample, ...]:
-    """The golden samples' ``in``, ``eager`` or ``file`` arrays."""
-    assert artifact.manifest is not None and artifact.golden is not None
-    with np.load(artifact.golden, allow_pickle=False) as archive:
-        return tuple(
-            {key.split("/", 2)[2]: archive[key] for key in archive.files if key.startswith(f"{index}/{part}/")}
-            for index in range(artifact.manifest.golden.samples)
-        )
-
-
 def _model_file(path: Path) -> Path:
     if path.suffix != ".json" or not path.is_file():
         return path
     try:
         name = json.loads(_read(path))["file"]["name"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactError(f"{path} is not an ashore manifest", "give the path of the model file") from error
+    if not Path(str(name)).name:
+        raise ArtifactError(f"{path} is the manifest of no file", "give the path of the model file")
     return path.with_name(Path(str(name)).name)
 
 
 def _read(path: Path) -> bytes:
+    """Of a manifest. What has its name and is no such thing is never taken for a file without one."""
+    if not path.is_file():
+        raise ManifestInvalid(f"{path} is no file", "a manifest belongs there: restore it, or move away what is there")
     try:
+        if path.stat().st_size > _MOST_MANIFEST_BYTES:
+            raise ManifestInvalid(
+                f"{path} has {path.stat().st_size} bytes; a manifest has {_MOST_MANIFEST_BYTES} at the most",
+                "restore it, or convert the model again",
+            )
         return path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error) from error
@@ -90,10 +80,15 @@ def _unreadable(path: Path, error: OSError) -> ArtifactError:
     return ArtifactError(f"{path} cannot be read: {error.strerror}", "check its permissions and the disk")
 
 
-def _check(path: Path, expected: str) -> None:
+def _check(path: Path, expected: str, most_bytes: int) -> None:
     if not path.is_file():
         raise ChecksumMismatch(f"{path} is missing, and its manifest vouches for it", "restore it, or convert again")
     try:
+        if path.stat().st_size > most_bytes:  # a terabyte of zeros is not worth its reading
+            raise ChecksumMismatch(
+                f"{path} is not the file its manifest vouches for: it is longer than {most_bytes} bytes",
+                "it was altered or swapped: restore it, or convert the model again",
+            )
         found = file_sha256(path)
     except OSError as error:
         raise _unreadable(path, error) from error

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from ashore import registry
 from ashore.errors import AccuracyError, UsageError
 from ashore.interfaces import Converter, Progress
-from ashore.pipeline.artifacts import file_sha256, save_golden
+from ashore.pipeline.artifacts import file_sha256
 from ashore.pipeline.edges import run_real
+from ashore.pipeline.golden import save_golden
 from ashore.pipeline.manifests import dump_manifest
 from ashore.pipeline.parity import measure_parity
 from ashore.pipeline.publishing import publish, staging

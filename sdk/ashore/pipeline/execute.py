@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from ashore import registry
 from ashore.errors import UsageError
 from ashore.interfaces import Session
 from ashore.pipeline.artifacts import load_artifact
 from ashore.pipeline.publishing import publish, staging
-from ashore.sources.arrays import load_arrays
+from ashore.sources.arrays import load_arrays, save_arrays
 from ashore.types.artifact import Artifact
 from ashore.types.tensor import Sample
 
@@ -51,5 +49,5 @@ def _save(results: Sample, output: Path) -> None:
     with staging(output.parent) as stage:
         part = stage / output.name
         with part.open("wb") as file:
-            np.savez(file, allow_pickle=False, **results)
+            save_arrays(file, results)
         publish([part], output.parent)

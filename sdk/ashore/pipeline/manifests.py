@@ -6,10 +6,10 @@ import hashlib
 import json
 import re
 from functools import cache
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from ashore.errors import ManifestInvalid
+from ashore.errors import ManifestInvalid, UsageError
+from ashore.pipeline.soundness import problems
 from ashore.types.manifest import SCHEMA, Manifest
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def dump_manifest(manifest: Manifest) -> bytes:
 def load_manifest(text: bytes, where: str) -> Manifest:
     """Raises ManifestInvalid where the text was altered, or is not of this schema; ``where`` names the file."""
     _check_seal(text, where)
-    fields: dict[str, Any] = json.loads(text)
+    fields = _read_fields(text, where)
     if fields.get("schema") != SCHEMA:
         raise ManifestInvalid(
             f"{where} has schema {fields.get('schema')!r}; this ashore reads {SCHEMA!r}",
@@ -67,10 +67,20 @@ def _parse(fields: dict[str, Any], where: str) -> Manifest:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise ManifestInvalid(f"{where}: field {place!r}: {first['msg']}", "convert the model again") from error
-    for name in (manifest.file.name, manifest.golden.name):
-        if PurePath(name).name != name:
-            raise ManifestInvalid(f"{where} names the file {name!r}, which is not beside it", "convert the model again")
+    except (UsageError, RecursionError, OverflowError) as error:  # a recipe that cannot be
+        reason = error.message if isinstance(error, UsageError) else str(error)
+        raise ManifestInvalid(f"{where}: field 'recipe': {reason}", "convert the model again") from error
+    for problem in problems(manifest):
+        raise ManifestInvalid(f"{where} {problem}", "convert the model again")
     return manifest
+
+
+def _read_fields(text: bytes, where: str) -> dict[str, Any]:
+    try:
+        fields: dict[str, Any] = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ManifestInvalid(f"{where} is not JSON: {error}", "convert the model again") from error
+    return fields
 
 
 @cache

@@ -9,8 +9,9 @@ import numpy as np
 
 from ashore import registry
 from ashore.errors import UsageError
-from ashore.pipeline.artifacts import load_artifact, load_golden
+from ashore.pipeline.artifacts import load_artifact
 from ashore.pipeline.edges import run_real
+from ashore.pipeline.golden import load_golden
 from ashore.pipeline.parity import measure_parity
 from ashore.types.artifact import Artifact
 from ashore.types.parity import Parity
@@ -31,8 +32,15 @@ class Verification:
         return self.parity.passed
 
 
-def verify(artifact: Artifact | Path | str, *, target: str = "host", threads: int = 1) -> Verification:
+def verify(
+    artifact: Artifact | Path | str, *, target: str = "host", threads: int = 1, timeout_s: float = 300.0
+) -> Verification:
     """Run the golden inputs on ``target`` and compare.
+
+    Args:
+        target: id of the target, as ``ashore targets`` lists them.
+        threads: threads of the engine.
+        timeout_s: seconds that loading, and each run, may take.
 
     Raises:
         ArtifactError: the file, its manifest or its golden samples were altered.
@@ -45,7 +53,7 @@ def verify(artifact: Artifact | Path | str, *, target: str = "host", threads: in
             f"{checked.file} has no manifest beside it, so there is nothing to verify against",
             f"make it with ashore convert, or put {checked.file.stem}.json and its golden file beside it",
         )
-    got = _run_golden(checked, target, threads)
+    got = _run_golden(checked, target, threads, timeout_s)
     parity = measure_parity(
         load_golden(checked, "eager"),
         got,
@@ -55,10 +63,10 @@ def verify(artifact: Artifact | Path | str, *, target: str = "host", threads: in
     return Verification(checked, target, parity, _identical(load_golden(checked, "file"), got))
 
 
-def _run_golden(artifact: Artifact, target: str, threads: int) -> tuple[Sample, ...]:
-    inputs = load_golden(artifact, "in")
-    with registry.get_target(target).open(artifact, threads=threads) as session:
-        return tuple(run_real(session, sample) for sample in inputs)
+def _run_golden(artifact: Artifact, target: str, threads: int, timeout_s: float) -> tuple[Sample, ...]:
+    """The session comes first: it finds out whether the file has the tensors that the samples are held against."""
+    with registry.get_target(target).open(artifact, threads=threads, timeout_s=timeout_s) as session:
+        return tuple(run_real(session, sample) for sample in load_golden(artifact, "in"))
 
 
 def _identical(expected: tuple[Sample, ...], got: tuple[Sample, ...]) -> bool:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ashore.pipeline.artifacts import load_golden
 from ashore.pipeline.edges import at_edge
+from ashore.pipeline.golden import load_golden
 from ashore.types.artifact import Artifact
 from ashore.types.profile import InputsOrigin
 from ashore.types.tensor import Array, Sample, TensorSpec

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from ashore.errors import UsageError
 from ashore.types.tensor import Array, Sample
+
+_ADVICE = "write one with numpy.savez(path, input_name=array, …)"
+
+
+class NotArrays(ValueError):
+    """An archive that is not what it should be; the message is the reason."""
 
 
 def load_arrays(path: Path) -> Sample:
@@ -20,22 +27,68 @@ def load_arrays(path: Path) -> Sample:
         UsageError: no such file, not an ``.npz``, empty, or it holds Python objects.
     """
     if not path.is_file():
-        raise UsageError(f"there is no file {path}", "write one with numpy.savez(path, input_name=array, …)")
+        raise UsageError(f"there is no file {path}", _ADVICE)
     if not zipfile.is_zipfile(path):
-        raise UsageError(f"{path} is not an .npz", "write one with numpy.savez(path, input_name=array, …)")
+        raise UsageError(f"{path} is not an .npz", _ADVICE)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays: dict[str, Array] = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, AttributeError, EOFError, TypeError) as error:
+        with path.open("rb") as file:
+            arrays = read_arrays(file)
+    except (OSError, NotArrays) as error:
         raise UsageError(
             f"{path} is not a readable .npz of plain arrays: {error}", "write it with numpy.savez(path, name=array)"
         ) from error
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):  # a zip may hold any file
-            raise UsageError(f"{path} holds {name!r}, which is no array", "write it with numpy.savez(path, name=array)")
     if not arrays:
-        raise UsageError(f"{path} holds no array", "write it with numpy.savez(path, input_name=array, …)")
+        raise UsageError(f"{path} holds no array", _ADVICE)
     return arrays
+
+
+def read_arrays(file: IO[bytes], most_bytes: Mapping[str, int] | None = None) -> dict[str, Array]:
+    """The arrays of an open ``.npz``, unpacked only where they fit into memory.
+
+    Args:
+        most_bytes: names of the arrays to read, and how long each may be with its header; None for all.
+
+    Raises:
+        NotArrays: it holds anything else, or a name is missing.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            sizes = {info.filename.removesuffix(".npy"): info.file_size for info in archive.infolist()}
+        _check_sizes(sizes, sizes if most_bytes is None else most_bytes)
+        with np.load(file, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in (arrays.files if most_bytes is None else most_bytes)}
+    except NotArrays:
+        raise
+    except Exception as error:  # numpy and zipfile promise no list of what a damaged archive raises
+        raise NotArrays(f"{error}" or type(error).__name__) from error
+    for name, array in found.items():
+        if not isinstance(array, np.ndarray):  # a zip may hold any file
+            raise NotArrays(f"it holds {name!r}, which is no array")
+    return found
+
+
+def _check_sizes(sizes: Mapping[str, int], most_bytes: Mapping[str, int]) -> None:
+    """A few kilobytes can unpack to the size of the machine's memory."""
+    for name, most in most_bytes.items():
+        if name not in sizes:
+            raise NotArrays(f"{name!r} is missing")
+        if sizes[name] > most:
+            raise NotArrays(f"{name!r} unpacks to {sizes[name]} bytes, and it should have {most} at the most")
+    unpacked, memory = sum(sizes[name] for name in most_bytes), _memory_bytes()
+    if unpacked > memory // 2:
+        raise NotArrays(f"it unpacks to {unpacked} bytes, more than half of this machine's memory of {memory}")
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def save_arrays(file: IO[bytes], arrays: Sample) -> None:
+    """An ``.npz``, as numpy.savez writes it; but arrays may have any name, such as ``file``."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
 def load_samples(path: Path) -> list[Sample]:
