@@ -26,6 +26,9 @@ _TO_STDERR = _ToStderr()
 _FILE_WIDTH = 140
 """Columns of a table that no person looks at while it is written."""
 
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+"""Names in a model file may hold what a terminal would obey."""
+
 
 class Terminal:
     """Keeps stdout for results alone, whatever the libraries underneath print."""
@@ -52,11 +55,15 @@ class Terminal:
             self._stdout_fd = 1
 
     def show_json(self, document: object) -> None:
-        self.show_text(json.dumps(document, indent=2, ensure_ascii=False))
+        self._write(json.dumps(document, indent=2, ensure_ascii=False))
 
     def show_text(self, text: str) -> None:
+        self._write(_harmless(text))
+
+    def _write(self, text: str) -> None:
         """Unbuffered, so that a full disk or a reader that left is noticed here and not at the end of the program."""
-        data = f"{text}\n".encode()
+        # What is no Unicode, as in the path of a file, becomes an escape that JSON reads too.
+        data = f"{text}\n".encode(errors="backslashreplace")
         while data:
             data = data[os.write(self._stdout_fd, data) :]
 
@@ -70,7 +77,7 @@ class Terminal:
             numeric = index > 0 and all(row[index][:1].isdigit() or row[index] in ("", "-") for row in rows)
             table.add_column(column, justify="right" if numeric else "left", overflow="fold")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(_harmless, row))
         on_screen, drawn = os.isatty(self._stdout_fd), io.StringIO()
         # Words are shown as they are: in rich's own markup, "ashore[litert]" would lose its brackets.
         console = Console(
@@ -82,17 +89,17 @@ class Terminal:
             highlight=False,
         )
         console.print(table)
-        self.show_text(f"{title}\n{drawn.getvalue().rstrip()}")
+        self._write(f"{_harmless(title)}\n{drawn.getvalue().rstrip()}")
 
     def show_warning(self, text: str) -> None:
-        sys.stderr.write(f"warning: {text}\n")
+        sys.stderr.write(f"warning: {_harmless(text)}\n")
 
     def show_error(self, kind: str, message: str, hint: str, code: int) -> None:
         if self.json:
             error: dict[str, Any] = {"type": kind, "message": message, "hint": hint, "exit_code": code}
             with suppress(OSError):  # the error may be that stdout takes nothing any more
                 self.show_json({"error": error})
-        sys.stderr.write(f"error: {message}\n" + (f"  hint: {hint}\n" if hint else ""))
+        sys.stderr.write(_harmless(f"error: {message}\n" + (f"  hint: {hint}\n" if hint else "")))
 
     @contextmanager
     def progress(self) -> Iterator[Any]:
@@ -105,3 +112,7 @@ class Terminal:
 
         with Console(stderr=True).status("starting") as status:
             yield lambda stage: status.update(Text(stage))
+
+
+def _harmless(text: str) -> str:
+    return text.translate(_CONTROLS)
