@@ -152,6 +152,37 @@ class ReadablePhone(FakeTarget):
         return self.files.get(path)
 
 
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long was waited; nothing is."""
+    from ashore.profiling import cooling
+
+    waits: list[float] = []
+    monkeypatch.setattr(cooling.time, "sleep", waits.append)
+    return waits
+
+
+def test_a_hot_phone_is_waited_for(model: Path, places: dict, slept: list[float]) -> None:
+    phone = ReadablePhone("adb:1", TargetKind.DEVICE)
+    temperatures = iter(["370", "362", *["341"] * 100])
+    phone.read_text = lambda path: next(temperatures) if path.endswith("battery/temp") else None  # type: ignore[method-assign]
+    places["adb:1"] = phone
+    stages: list[str] = []
+    (result,) = ashore.profile(model, targets=["adb:1"], progress=stages.append).results
+    assert slept == [5.0, 5.0]
+    assert "net.fake.fp32 on adb:1, 1 thread: waiting: 37 °C, 35 °C is cool enough" in stages
+    assert not [warning for warning in result.warnings if warning.startswith("hot")]
+
+
+def test_the_wait_is_bounded_and_told(model: Path, places: dict, slept: list[float]) -> None:
+    places["adb:1"] = ReadablePhone("adb:1", TargetKind.DEVICE)
+    one, two = ashore.profile(model, targets=["adb:1"], threads=[1, 2]).results
+    assert sum(slept) == 300.0, "in all, not for every process"
+    for measured in (one, two):
+        assert "hot: the device did not cool down in 5 minutes of waiting" in measured.warnings
+
+
+@pytest.mark.usefixtures("slept")
 def test_a_phones_state_is_read_on_the_phone(model: Path, places: dict) -> None:
     places["adb:1"] = ReadablePhone("adb:1", TargetKind.DEVICE)
     (result,) = ashore.profile(model, targets=["adb:1"]).results

@@ -14,11 +14,12 @@ from ashore import registry
 from ashore.errors import AshoreError, EngineCrashed, TargetUnavailable, UsageError
 from ashore.interfaces import Progress, ReadsFiles, Target
 from ashore.pipeline.artifacts import load_artifact
+from ashore.profiling.cooling import Cooling
 from ashore.profiling.description import describe_artifact, describe_target
 from ashore.profiling.environment import Watch
 from ashore.profiling.inputs import Inputs
 from ashore.profiling.machine import ReadText, read_local
-from ashore.profiling.noise import warnings_of
+from ashore.profiling.noise import HOT_CELSIUS, warnings_of
 from ashore.profiling.passes import Case, LatencyPass, count_instructions, measure_memory, measure_ops
 from ashore.profiling.sustained import measure_sustained
 from ashore.types.artifact import Artifact
@@ -32,6 +33,8 @@ _THOROUGH = Settings(Mode.THOROUGH, threads=1, warmup=3, runs=342, repeats=3, mi
 _SETTINGS = {Mode.FAST: _FAST, Mode.THOROUGH: _THOROUGH}
 _EMULATED = "the emulator's own time, which says nothing about the model's on a real processor"
 
+_NOT_COOL = "hot: the device did not cool down in 5 minutes of waiting"
+
 
 @dataclass
 class _Work:
@@ -41,6 +44,7 @@ class _Work:
     described: ProfiledArtifact
     info: TargetInfo
     latency: LatencyPass
+    cooling: Cooling
     result: Result
     skipped: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -137,16 +141,17 @@ def _plan(
     if not paths or not found or not threads:
         raise UsageError("nothing to profile: no artifact, no target or no number of threads", "give one of each")
     loaded = [load_artifact(path) for path in paths]
-    places = [(target, _ready(target, loaded)) for target in found]
+    infos = [(target, _ready(target, loaded)) for target in found]
+    places = [(target, info, _cooling(target, info)) for target, info in infos]
     works = []
     for artifact in loaded:
         progress(f"{artifact.file.name}: reading")
         described, skipped = describe_artifact(artifact)
         inputs = Inputs.of(artifact)
-        for target, info in places:
+        for target, info, cooling in places:
             for count in dict.fromkeys(threads):
                 case = Case(artifact, target, inputs, replace(settings, threads=count, inputs=inputs.origin))
-                works.append(_work(case, described, info, skipped))
+                works.append(_work(case, described, info, cooling, skipped))
     return works
 
 
@@ -163,10 +168,17 @@ def _ready(target: Target, artifacts: Sequence[Artifact]) -> TargetInfo:
     return info
 
 
-def _work(case: Case, described: ProfiledArtifact, info: TargetInfo, skipped: dict[str, str]) -> _Work:
+def _cooling(target: Target, info: TargetInfo) -> Cooling:
+    """Computers are cooled by fans, and not waited for."""
+    return Cooling(_reader(target, info) if info.kind is TargetKind.DEVICE else None, HOT_CELSIUS[info.kind])
+
+
+def _work(
+    case: Case, described: ProfiledArtifact, info: TargetInfo, cooling: Cooling, skipped: dict[str, str]
+) -> _Work:
     result = Result(described, describe_target(info, case.artifact.backend), case.settings)
     watch = Watch(_reader(case.target, info), info.cores)
-    return _Work(case, described, info, LatencyPass(case, watch), result, dict(skipped), list(info.notes))
+    return _Work(case, described, info, LatencyPass(case, watch), cooling, result, dict(skipped), list(info.notes))
 
 
 def _reader(target: Target, info: TargetInfo) -> ReadText | None:
@@ -179,8 +191,13 @@ def _time_all(works: Sequence[_Work], progress: Progress) -> None:
     for turn in range(max(work.case.settings.repeats for work in works)):
         for work in works:
             if not work.emulated and turn < work.case.settings.repeats:
-                progress(f"{work.title}: latency, process {turn + 1} of {work.case.settings.repeats}")
-                work.latency.repeat()
+                _time_one(work, turn, progress)
+
+
+def _time_one(work: _Work, turn: int, progress: Progress) -> None:
+    work.cooling.wait(lambda stage: progress(f"{work.title}: {stage}"))
+    progress(f"{work.title}: latency, process {turn + 1} of {work.case.settings.repeats}")
+    work.latency.repeat()
 
 
 def _measure_rest(work: _Work, ops: bool, minutes: float | None, progress: Progress) -> None:
@@ -189,6 +206,8 @@ def _measure_rest(work: _Work, ops: bool, minutes: float | None, progress: Progr
     memory = work.attempt("memory", lambda: measure_memory(work.case))
     progress(f"{work.title}: instructions")
     instructions = work.attempt("instructions", lambda: count_instructions(work.case))
+    if memory is not None and work.emulated:
+        memory = replace(memory, method=f"{memory.method} of the emulator's process, its own memory included")
     work.result = replace(work.result, memory=memory, instructions=instructions)
     if memory is not None and memory.planned_bytes is None:
         work.skipped["memory.planned_bytes"] = "the engine does not tell what it plans"
@@ -205,6 +224,7 @@ def _keep_latency(work: _Work) -> None:
     environment, absent = work.latency.watch.environment()
     work.skipped |= absent
     work.notes += [thinned] if thinned else []
+    work.notes += [_NOT_COOL] if work.cooling.gave_up else []
     target = replace(
         work.result.target, runner=work.latency.runner or None, runtime_version=work.latency.engine_version or "unknown"
     )
