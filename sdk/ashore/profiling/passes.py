@@ -12,6 +12,7 @@ from ashore.profiling.inputs import Inputs
 from ashore.types.artifact import Artifact
 from ashore.types.profile import ColdRepeat, InstructionCounts, Memory, OpCost, OpsPass, Settings
 from ashore.types.reading import MemoryReading, OpTime, OpTimes
+from ashore.types.tensor import Sample
 
 _MEMORY_RUNS = 5
 _OPS_RUNS = 20
@@ -173,6 +174,12 @@ def count_instructions(case: Case) -> InstructionCounts:
         raise TargetUnavailable(
             "instructions are counted at one thread: with more, waiting would be counted too", "add --threads 1"
         )
+    return case.target.count_instructions(case.artifact, _edge_sample(case), runs=_INSTRUCTION_RUNS)
+
+
+def _edge_sample(case: Case) -> Sample:
+    """A manifest spares the session, which on an emulator takes a while to start."""
+    if case.artifact.manifest:
+        return case.inputs.at_edge(case.artifact.manifest.inputs)
     with case.open() as session:
-        sample = case.inputs.at_edge(session.inputs)
-    return case.target.count_instructions(case.artifact, sample, runs=_INSTRUCTION_RUNS)
+        return case.inputs.at_edge(session.inputs)
