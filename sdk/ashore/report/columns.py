@@ -134,7 +134,6 @@ P90 = Column(
     figures.milliseconds,
     _TIME,
     "p90 takes at least 10 runs",
-    better=Better.LOWER,
 )
 P99 = Column(
     "latency_p99_ns", "p99", "ms", _latency("p99_ns"), figures.milliseconds, _TIME, "p99 takes at least 100 runs"

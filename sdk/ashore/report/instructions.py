@@ -12,8 +12,15 @@ from ashore.report.markup import Markup, element, join
 from ashore.report.scale import Scale
 from ashore.types.profile import InstructionCounts
 
-_HEIGHT, _BAR = 34, 17
+_HEIGHT, _BAR = 42, 18
 _SHADES = 6
+_WORDS = {
+    "dot_product": "integer dot products",
+    "neon": "other NEON",
+    "float_fma": "float multiply-adds",
+    "memory": "loads and stores",
+    "other": "the rest",
+}
 
 
 def instructions(entries: Sequence[Entry]) -> Markup | None:
@@ -21,7 +28,9 @@ def instructions(entries: Sequence[Entry]) -> Markup | None:
     if not counted:
         return None
     classes = list(dict.fromkeys(name for entry in counted for name in _counts(entry).by_class))
-    legend = drawing.legend(*((f"s{index % _SHADES}", name.replace("_", " ")) for index, name in enumerate(classes)))
+    legend = drawing.legend(
+        *((f"s{index % _SHADES}", _WORDS.get(name, name.replace("_", " "))) for index, name in enumerate(classes))
+    )
     panels = [_panel(conditions.title, group, classes) for conditions, group in by_conditions(counted).items()]
     return join(legend, *panels)
 
@@ -40,7 +49,9 @@ def _panel(title: str, entries: Sequence[Entry], classes: Sequence[str]) -> Mark
 def _row(entry: Entry, classes: Sequence[str], scale: Scale) -> Markup:
     counts = _counts(entry)
     parts = [(name, counts.by_class.get(name, 0)) for name in classes]
-    told = f"{entry.subject.label}: " + ", ".join(f"{figures.count(part)} {name}" for name, part in parts if part)
+    told = f"{entry.subject.label}: " + ", ".join(
+        f"{figures.count(part)} {_WORDS.get(name, name)}" for name, part in parts if part
+    )
     bars, start = [], 0
     for index, (_, part) in enumerate(parts):
         width = 100 * (scale.fraction(start + part) - scale.fraction(start))
@@ -48,8 +59,10 @@ def _row(entry: Entry, classes: Sequence[str], scale: Scale) -> Markup:
         top = (_HEIGHT - _BAR) // 2
         bars.append(element("rect", x=scale.percent(start), y=top, width=f"{width:.2f}%", height=_BAR, class_=kind))
         start += part
-    value = join(element("b", INSTRUCTIONS.show(counts.per_run)), element("small", _repeatable(counts)))
-    return row(drawing.naming(entry), plot(_HEIGHT, told, drawing.grid(scale, _HEIGHT), *bars), value)
+    value = element("b", INSTRUCTIONS.show(counts.per_run))
+    return row(
+        drawing.naming(entry, _repeatable(counts)), plot(_HEIGHT, told, drawing.grid(scale, _HEIGHT), *bars), value
+    )
 
 
 def _repeatable(counts: InstructionCounts) -> str | None:

@@ -11,6 +11,7 @@ from ashore.report.entries import Entry, by_conditions, by_target
 from ashore.report.markup import Markup, element, join
 from ashore.report.scale import Scale
 from ashore.types.profile import Memory
+from ashore.types.target import TargetKind
 
 _HEIGHT, _BAR = 42, 18
 
@@ -33,6 +34,8 @@ def _panel(title: str, entries: Sequence[Entry], scale: Scale) -> Markup:
     rows = [_row(entry, entry.result.memory, scale) for entry in entries if entry.result.memory]
     methods = dict.fromkeys(entry.result.memory.method for entry in entries if entry.result.memory)
     caption = f"Read from {'; '.join(methods)}, in a pass of its own. Planned: arenas that the engine announces."
+    if entries[0].conditions.kind is TargetKind.EMULATOR:
+        caption += " The emulator's own memory is part of all three."
     return chart(title, [*rows, drawing.axis(scale, figures.axis_megabytes, "MB")], caption)
 
 

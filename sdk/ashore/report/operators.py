@@ -84,7 +84,7 @@ def _by_type(ops: Sequence[OpCost]) -> list[OpCost]:
 
 def _table(title: str, ops: Sequence[OpCost], entry: Entry) -> Markup:
     total = sum(op.ns for op in entry.result.ops or ()) or 1
-    head = [element("th", word, scope="col") for word in (title, "module", "runs")]
+    head = [element("th", word, scope="col") for word in (title, "module", "where")]
     head += [element("th", "ms", element("small", "per run"), scope="col")]
     head += [element("th", "share", element("small", "%"), scope="col")]
     body = [_op_row(op, op.ns / entry.op_runs, op.ns / total) for op in ops]
@@ -105,5 +105,5 @@ def _op_row(op: OpCost, ns: float, share: float) -> Markup:
         element("td", op.module or "", class_="text"),
         element("td", "in delegate" if op.delegated else element("strong", "outside"), class_="text"),
         element("td", figures.milliseconds(ns)),
-        element("td", bar, figures.percent(share), class_="barred"),
+        element("td", bar, element("span", figures.percent(share)), class_="barred"),
     )
