@@ -85,7 +85,9 @@ def _counted(launch: Launch, counts_file: Path) -> Launch:
     def explain(ending: Ending) -> AshoreError:
         if ending.greeted:
             return launch.explain(ending)
-        return TargetUnavailable(f"{qemu} does not start with ashore's instruction counter{ending.tail}", _NO_PLUGIN)
+        # In one line: it becomes the reason for a metric that is missing.
+        words = "; ".join(ending.words.split("\n")) or "it does not say why"
+        return TargetUnavailable(f"{qemu} does not start with ashore's instruction counter: {words}", _NO_PLUGIN)
 
     return replace(launch, argv=(qemu, *plugin_words(qemu, counts_file), *rest), explain=explain)
 
