@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,17 +131,17 @@ class Device:
             raise self._shell_trouble(done, doing)
         return int(status), output
 
-    def push(self, local: Path, remote: str, size_bytes: int, doing: str) -> None:
-        """Copy a file; or, where ``local`` is a folder, what is in it.
+    def push(self, files: Sequence[Path], remote: str, doing: str) -> None:
+        """Copy files into the folder ``remote``, which is there; or one file to the path ``remote``, which is not.
 
         Raises:
             TransferFailed: the device is full or refuses, or the connection broke.
             DeviceTimeout: it took longer than any working connection needs.
             TargetUnavailable: the device was not there to begin with.
         """
-        source = f"{local}/." if local.is_dir() else str(local)
+        size_bytes = sum(file.stat().st_size for file in files)
         limit_s = PUSH_LIMIT_S + size_bytes / PUSH_BYTES_PER_S
-        done = _run(("-s", self.serial, "push", source, remote), f"{doing} to {self.serial}", limit_s)
+        done = _run(("-s", self.serial, "push", *map(str, files), remote), f"{doing} to {self.serial}", limit_s)
         if done.code != 0:
             raise self._push_trouble(done, doing)
 
@@ -170,7 +171,9 @@ class Device:
         if "cannot connect to daemon" in done.err:
             return _server_trouble(done)
         if "only supports allocating a pty" in done.err:
-            return TargetUnavailable(f"{self.serial} runs an Android older than 7, whose shell tells no exit codes")
+            return TargetUnavailable(
+                f"{self.serial} runs an Android older than 7, whose shell tells no exit codes", "take a newer device"
+            )
         state = state_in(done.err)
         return (unreachable(self.serial, state, doing) if state else None) or self.lost(doing)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ashore.errors import AshoreError, DeviceTimeout, EngineCrashed, TargetUnavailable
 from ashore_runtimes.adb_client import Device
+from ashore_runtimes.adb_facts import ARM64, read_facts
 from ashore_runtimes.adb_states import state_in, unreachable
 from ashore_runtimes.launch import CRASH_ADVICE, Ending, Launch, signal_name
 
@@ -71,7 +72,7 @@ class RemoteRun:
             return EngineCrashed(
                 f"the engine's process on {serial} {_end(code)} while {ending.doing}{ending.tail}", _advice(code)
             )
-        return _no_start(serial, code, ending)
+        return _no_start(self.device, code, ending)
 
     def after(self, returncode: int) -> None:
         """End what adb's own end may have left running: a stopped program, say, hears no hang-up."""
@@ -92,11 +93,22 @@ def _advice(code: int) -> str:
     return _DEVICE_ADVICE.get(signal.Signals(code - _SIGNALLED), CRASH_ADVICE) if code > _SIGNALLED else CRASH_ADVICE
 
 
-def _no_start(serial: str, code: int, ending: Ending) -> TargetUnavailable:
+def _no_start(device: Device, code: int, ending: Ending) -> TargetUnavailable:
     """The loader or the libraries did not come up: no model was at fault."""
+    if code in _CANNOT_START and (abi := _foreign_abi(device)):
+        return TargetUnavailable(
+            f"{device.serial} runs {abi} programs, and the runner is made for {ARM64}", "take a device of that kind"
+        )
     what = "cannot be executed" if code in _CANNOT_START else _end(code)
     return TargetUnavailable(
-        f"the runner on {serial} {what} while {ending.doing}{ending.tail}",
-        f"push it anew after ashore targets --clean adb:{serial}; a device that forbids programs in /data/local/tmp "
-        "cannot be used",
+        f"the runner on {device.serial} {what} while {ending.doing}{ending.tail}",
+        f"push it anew after ashore targets --clean adb:{device.serial}; a device that forbids programs in "
+        "/data/local/tmp cannot be used",
     )
+
+
+def _foreign_abi(device: Device) -> str | None:
+    with suppress(AshoreError):
+        abi = read_facts(device).abi
+        return abi if abi != ARM64 else None
+    return None

@@ -36,7 +36,7 @@ class Parcel:
         what: it, in messages.
         local: where it is here.
         name: its path under ``STORE``.
-        files: paths under ``local``; empty for a file alone.
+        files: names in ``local``; empty for a file alone.
     """
 
     what: str
@@ -62,8 +62,7 @@ class Parcel:
 
 def bundle_parcel(folder: Path) -> Parcel:
     """The runner and all that it needs, in a folder that is named by the hash of its content."""
-    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return Parcel("the runner", folder, folder.name, tuple(files))
+    return Parcel("the runner", folder, folder.name, tuple(sorted(path.name for path in folder.iterdir())))
 
 
 def model_parcel(file: Path, sha256: str) -> Parcel:
@@ -108,7 +107,7 @@ def _push(device: Device, parcel: Parcel) -> None:
     passage = f"{parcel.name}.part-{secrets.token_hex(6)}"
     try:
         _prepare(device, parcel, passage, doing)
-        device.push(parcel.local, f"{STORE}/{passage}", parcel.size_bytes, doing)
+        device.push(tuple(parcel.contents(passage).values()), f"{STORE}/{passage}", doing)
         _check(device, parcel, passage, doing)
         _give_name(device, parcel, passage, doing)
     except BaseException:  # Ctrl-C too

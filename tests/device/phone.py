@@ -177,6 +177,8 @@ class Phone:
         for program in self.faults.without:
             command = f"{program}() {{ echo '{program}: inaccessible or not found' >&2; return 127; }}\n{command}"
         emulated = f"qemu-aarch64 -cpu cortex-a76 -L {self.root} {_LOADER}"
+        if "arm64-v8a" not in self.properties["ro.product.cpu.abilist"]:
+            emulated = "cannot_execute_arm64"
         yield from (shutil.which("mksh") or "/bin/sh", "-c", command.replace(_LOADER, emulated))
 
     def _environment(self) -> dict[str, str]:

@@ -171,25 +171,35 @@ def fake_adb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
     return put
 
 
-@pytest.mark.parametrize(
-    ("properties", "features", "told"),
-    [
-        ({"ro.product.cpu.abilist": "x86_64", "ro.product.cpu.abi": "x86_64"}, "shell_v2", "its programs are x86_64"),
-        ({}, "cmd", "Android older than 7"),
-    ],
-)
-def test_devices_that_cannot_run_the_runner(
-    adb_server: AdbServer, phones: object, tmp_path: Path, properties: dict[str, str], features: str, told: str
-) -> None:
+@pytest.fixture
+def strange(adb_server: AdbServer, phones: object, tmp_path: Path) -> Iterator[Callable[..., Phone]]:
+    """``strange(properties, features)``: a phone of another kind."""
     del phones  # has looked for adb
-    other = Phone(tmp_path / "other", properties, features)
-    try:
-        adb_server.connect(other)
-        info = registry.get_target(f"adb:{other.serial}").describe()
-        assert not info.ready and info.problem is not None and told in info.problem
-    finally:
-        adb_server.adb("disconnect", other.serial)
-        other.die()
+    made: list[Phone] = []
+
+    def make(*kind: object) -> Phone:
+        made.append(Phone(tmp_path / f"strange-{len(made)}", *kind))  # type: ignore[arg-type]  # as in Phone
+        adb_server.connect(made[-1])
+        return made[-1]
+
+    yield make
+    for each in made:
+        adb_server.adb("disconnect", each.serial)
+        each.die()
+
+
+def test_a_device_of_another_processor(strange: Callable[..., Phone], tiny_files: Path) -> None:
+    tablet = strange({"ro.product.cpu.abilist": "x86_64,x86", "ro.product.cpu.abi": "x86_64"})
+    info = registry.get_target(f"adb:{tablet.serial}").describe()
+    assert info.problem == "its programs are x86_64, and the runner that is pushed is made for arm64 alone"
+    error = failure(TargetUnavailable, lambda: use(tablet, tiny_files / "turn.pte"))
+    assert error.message == f"{tablet.serial} runs x86_64 programs, and the runner is made for arm64"
+
+
+def test_an_old_android(strange: Callable[..., Phone], tiny_files: Path) -> None:
+    old = strange({}, "cmd")
+    error = failure(TargetUnavailable, lambda: use(old, tiny_files / "turn.pte"))
+    assert error.message == f"{old.serial} runs an Android older than 7, whose shell tells no exit codes"
 
 
 # --- pushes that fail
@@ -215,23 +225,15 @@ def test_a_connection_that_breaks_in_the_middle_of_a_push(phone: Phone, file: Pa
     use(phone, file)
 
 
-def test_a_bundle_that_was_cut_short_is_never_started(
-    adb_server: AdbServer, phones: object, tmp_path: Path, tiny_files: Path
-) -> None:
-    del phones
-    fresh = Phone(tmp_path / "fresh")
-    try:
-        adb_server.connect(fresh)
-        fresh.faults.cut_push_after = 500_000
-        error = failure(TransferFailed, lambda: use(fresh, tiny_files / "turn.pte"))
-        assert error.message.endswith("broke off while pushing the runner")
-        assert not any("exec ./ld-linux" in command for command in fresh.commands)
-        fresh.faults.clear()
-        use(fresh, tiny_files / "turn.pte")
-        assert parts(fresh) == []
-    finally:
-        adb_server.adb("disconnect", fresh.serial)
-        fresh.die()
+def test_a_bundle_that_was_cut_short_is_never_started(strange: Callable[..., Phone], tiny_files: Path) -> None:
+    fresh = strange()
+    fresh.faults.cut_push_after = 500_000
+    error = failure(TransferFailed, lambda: use(fresh, tiny_files / "turn.pte"))
+    assert error.message.endswith("broke off while pushing the runner")
+    assert not any("exec ./ld-linux" in command for command in fresh.commands)
+    fresh.faults.clear()
+    use(fresh, tiny_files / "turn.pte")
+    assert parts(fresh) == []
 
 
 def test_a_push_that_stalls_is_given_up_at_the_limit(phone: Phone, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
