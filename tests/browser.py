@@ -145,7 +145,7 @@ def _first_page(requests: int, answers: int) -> Page:
     return page
 
 
-def main(page_file: str, picture: str, width: str = "1200", height: str = "1500") -> None:
+def main(page_file: str, picture: str, width: str = "1120", height: str = "1500") -> None:
     program = chromium()
     if program is None:
         sys.exit("Chromium is missing: apt-get install chromium")

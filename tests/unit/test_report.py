@@ -90,6 +90,15 @@ def test_markdown_shows_hostile_names_as_text_in_one_cell(written) -> None:
     assert "<" not in line and "\\[x\\]\\(" in line and "\\`c\\`" in line and "\\*\\*d\\*\\*" in line
 
 
+@pytest.mark.parametrize("name", ["r.md", "r.csv", "r.html"])
+def test_no_report_holds_what_a_terminal_obeys(written, name: str) -> None:
+    result = sample_profiles.on_host(sample_profiles.FILES[0], 10)
+    hostile = replace(result, artifact=replace(result.artifact, name="a\x1b]0;owned\x07b\u202e"), warnings=("\x9b2J",))
+    text = written(Profile((hostile,), "now"), name)
+    assert "owned" in text
+    assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(text)
+
+
 def with_times(result: Result) -> Result:
     """An emulated result that holds times all the same, as no profiler of ours writes it."""
     return replace(

@@ -42,7 +42,8 @@ def test_text_stays_text(text: str) -> None:
 
 def test_markup_is_not_escaped_twice_and_control_characters_are_replaced() -> None:
     assert element("p", element("b", "x")) == "<p><b>x</b></p>"
-    assert join("a\x00\x1b\ud800", None, Markup("<br/>")) == "a\ufffd\ufffd\ufffd<br/>"
+    assert join("a\x00\x1b\x1f\u202e\ud800", None, Markup("<br/>")) == "a\ufffd\ufffd\ufffd\ufffd\ufffd<br/>"
+    assert join("Größe\u00a0中 5\u202fms\n") == "Größe\u00a0中 5\u202fms\n"
     assert element("i", class_="x", hidden=True, open=False, title=None) == '<i class="x" hidden></i>'
 
 

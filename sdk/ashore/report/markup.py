@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from unicodedata import category
 
 Attribute = str | int | float | bool | None
 _EMPTY = frozenset({"br", "col", "meta", "line", "rect", "circle", "path", "use", "wbr"})
@@ -31,24 +32,24 @@ def join(*children: str | None) -> Markup:
 
 
 def _content(child: str) -> str:
-    return str(child) if isinstance(child, Markup) else escape(_printable(child))
+    return str(child) if isinstance(child, Markup) else escape(printable(child))
 
 
 def _attribute(name: str, value: Attribute) -> str:
     if value is None or value is False:
         return ""
     written = name.rstrip("_").replace("_", "-")
-    return f" {written}" if value is True else f' {written}="{escape(_printable(_plain(value)))}"'
+    return f" {written}" if value is True else f' {written}="{escape(printable(_plain(value)))}"'
 
 
 def _plain(value: str | int | float) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _printable(text: str) -> str:
-    """Control characters, which HTML forbids even when escaped, and lone surrogates become visible marks."""
+def printable(text: str) -> str:
+    """Control characters, marks that turn the direction of text and lone surrogates become visible marks."""
     return "".join(character if _allowed(character) else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _allowed(character: str) -> bool:
-    return character in "\n\t" or (character.isprintable() or character.isspace())
+    return character in "\n\t" or character.isprintable() or category(character) == "Zs"

@@ -11,6 +11,7 @@ from ashore.report import figures
 from ashore.report.alike import grouped, merged
 from ashore.report.columns import ALL, P50, TABLE, Column, best_of
 from ashore.report.entries import Conditions, Entry, by_conditions
+from ashore.report.markup import printable
 
 _ABOUT = ("artifact", "backend", "precision", "sha256", "target", "target_kind", "cpu", "abi", "os")
 _HOW = ("runtime_version", "runner", "mode", "threads", "warmup", "repeats")
@@ -61,7 +62,8 @@ def _exact(value: float | None) -> str:
 
 
 def _word(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    shown = printable(text)
+    return f"'{shown}" if shown.startswith(_FORMULA) else shown
 
 
 def markdown(entries: Sequence[Entry]) -> str:
@@ -106,5 +108,5 @@ def _cell(column: Column, entry: Entry, best: Sequence[Entry], notes: list[str])
 
 def _escaped(text: str) -> str:
     """Text that neither Markdown nor the HTML inside of it takes for more than text, in one line."""
-    line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line = printable(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\1", line)
