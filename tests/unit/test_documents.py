@@ -49,4 +49,5 @@ def test_links_in_documents_lead_somewhere(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_options_in_documents_exist(document: Path) -> None:
     known = {option for command in cli.commands.values() for parameter in command.params for option in parameter.opts}
+    known |= set(re.findall(r'"(--[a-z]+)"', (ROOT / "runtimes/native/runner.cpp").read_text()))
     assert set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", document.read_text())) <= known | {"--help"}
