@@ -16,7 +16,7 @@ from ashore.types.tensor import Sample
 from ashore_runtimes.engines import engine_versions
 from ashore_runtimes.host import check_engine, check_settings
 from ashore_runtimes.instructions import count_instructions
-from ashore_runtimes.launch import CRASH_ADVICE, Ending, Launch, explain_local, signal_name
+from ashore_runtimes.launch import CRASH_ADVICE, Ending, Launch, cause_of_death, explain_local, signal_name
 from ashore_runtimes.machine import memory_bytes, usable_cores
 from ashore_runtimes.native_build import NativeBuild, arm64_build
 from ashore_runtimes.native_runner import library_path, missing_tools
@@ -131,10 +131,12 @@ class EmulatorTarget:
         return (shutil.which(QEMU) or QEMU, "-cpu", self.cpu, *sysroot, "-E", f"LD_LIBRARY_PATH={library_path(build)}")
 
     def _explain(self, ending: Ending) -> AshoreError:
-        """qemu dies of the signal of the program that it runs, and says so."""
+        """qemu dies of the signal that killed the program it runs, and says so; without a word, it was its own."""
         told = _GUEST_SIGNAL.search(ending.words)
-        if not told or not ending.greeted:
+        if ending.returncode is None or ending.returncode >= 0 or not ending.greeted:
             return explain_local(ending)
+        if told is None:
+            return _own_crash(ending)
         number = int(told[1])
         words = _GUEST_SIGNAL.sub("", ending.words).strip()
         return EngineCrashed(
@@ -142,3 +144,12 @@ class EmulatorTarget:
             + (f"\n{words}" if words else ""),
             _ADVICE.get(number, CRASH_ADVICE),
         )
+
+
+def _own_crash(ending: Ending) -> AshoreError:
+    if ending.returncode == -signal.SIGKILL:
+        return explain_local(ending)
+    return EngineCrashed(
+        f"{QEMU} itself {cause_of_death(ending.returncode or 0)} while {ending.doing}{ending.tail}",
+        "this is not the model's trouble alone: another version of qemu, or another CPU, may run it",
+    )
