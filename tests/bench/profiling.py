@@ -1,4 +1,4 @@
-"""How far profiles can be trusted on this machine. Measured, not asserted: a busy machine fails what a quiet one passes.
+"""How far profiles can be trusted here. Measured, not asserted: a busy machine fails what a quiet one passes.
 
     python tests/bench/profiling.py FILE...
 

@@ -241,6 +241,13 @@ def test_emulated_results_are_explained_by_instructions() -> None:
     assert explained(int8, fp32).verdict == "int8 takes 51.5 M instructions, fp32 114.7 M"
 
 
+@pytest.mark.parametrize(("precision", "dots", "told"), [("int8", 0, True), ("int8", 9, False), ("fp32", 0, False)])
+def test_int8_on_a_processor_without_dot_products_is_told(precision: str, dots: int, told: bool) -> None:
+    instructions = replace(counted(100), by_class={"dot_product": dots, "other": 100 - dots})
+    subject = result(None, target=EMULATOR, artifact=artifact(precision), instructions=instructions)
+    assert ("no integer dot product ran: this processor has none" in explained(subject).verdict) is told
+
+
 def test_nothing_known_is_said_to_be_nothing() -> None:
     assert explained(result()).verdict == "nothing stands out"
 

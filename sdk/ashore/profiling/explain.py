@@ -94,7 +94,7 @@ def _in_float(result: Result, profile: Profile) -> Result | None:
 
 
 def _verdict(result: Result, float_result: Result | None, table: OpTable | None, causes: tuple[Cause, ...]) -> str:
-    parts = [*_against_float(result, float_result)]
+    parts = [*_against_float(result, float_result), *_without_dot_products(result)]
     if table:
         parts.append(f"operators explain {table.explained:.0%} of the run")
         if table.explained < _WELL_EXPLAINED:
@@ -118,6 +118,13 @@ def _against_float(result: Result, float_result: Result | None) -> Iterator[str]
     counted, counts = float_result.instructions, result.instructions
     if counted and counts and counts.per_run:
         yield f"{precision} takes {counts.per_run / 1e6:.1f} M instructions, fp32 {counted.per_run / 1e6:.1f} M"
+
+
+def _without_dot_products(result: Result) -> Iterator[str]:
+    """On arm64, the instruction that makes int8 fast came with ARMv8.2."""
+    quantized = (result.artifact.precision or "").startswith("int8")
+    if quantized and result.instructions and result.instructions.by_class.get("dot_product") == 0:
+        yield "no integer dot product ran: this processor has none, and int8 gains less without"
 
 
 def _slow_layers(result: Result, table: OpTable | None, float_result: Result | None) -> Iterator[Cause]:
