@@ -14,6 +14,7 @@ from ashore.types.profile import InstructionCounts
 from ashore.types.target import TargetInfo, TargetKind
 from ashore.types.tensor import Sample
 from ashore_runtimes.engines import engine_versions
+from ashore_runtimes.guest import guest_root
 from ashore_runtimes.host import check_engine, check_settings
 from ashore_runtimes.instructions import count_instructions
 from ashore_runtimes.launch import CRASH_ADVICE, Ending, Launch, cause_of_death, explain_local, signal_name
@@ -127,8 +128,9 @@ class EmulatorTarget:
 
     def _qemu(self, build: NativeBuild) -> tuple[str, ...]:
         # Called by name: binfmt, by which a kernel would call it, is seldom registered.
-        sysroot = ("-L", str(build.sysroot)) if build.sysroot else ()
-        return (shutil.which(QEMU) or QEMU, "-cpu", self.cpu, *sysroot, "-E", f"LD_LIBRARY_PATH={library_path(build)}")
+        qemu = shutil.which(QEMU) or QEMU
+        root = guest_root(qemu, self.cpu, build.sysroot)
+        return (qemu, "-cpu", self.cpu, "-L", str(root), "-E", f"LD_LIBRARY_PATH={library_path(build)}")
 
     def _explain(self, ending: Ending) -> AshoreError:
         """qemu dies of the signal that killed the program it runs, and says so; without a word, it was its own."""

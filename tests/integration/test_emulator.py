@@ -97,7 +97,8 @@ def test_a_cpu_that_qemu_does_not_know_is_the_targets_trouble(
     with pytest.raises(TargetUnavailable) as caught:
         ashore.open_session(tiny_files / "turn.tflite", target="emulator:next")
     assert "unable to find CPU model 'cortex-z99'" in caught.value.message
-    assert "while starting the litert engine" in caught.value.message
+    assert "qemu-aarch64 does not run CPU cortex-z99" in caught.value.message
+    assert "qemu-aarch64 -cpu help" in caught.value.hint
 
 
 GUEST = "qemu: uncaught target signal 11 (Segmentation fault) - core dumped"
