@@ -15,7 +15,8 @@ import ashore
 from ashore import ArtifactError, ModelSource, TargetUnavailable, UsageError
 from ashore.errors import EngineCrashed
 from ashore.profiling.statistics import latency_of
-from ashore.types.profile import InputsOrigin, InstructionCounts, Mode
+from ashore.profiling.sustained import ends_of
+from ashore.types.profile import CurvePoint, InputsOrigin, InstructionCounts, Mode, Sustained
 from ashore.types.target import TargetKind
 from ashore.types.tensor import Sample
 from fake_costs import MB, MS, Costs, FakeOp
@@ -261,6 +262,19 @@ def test_a_sustained_run_keeps_the_curve(model: Path, known: Costs) -> None:
     assert points[-1].median_ns > 1.5 * points[0].median_ns
     for before, after in pairwise(points):
         assert after.start_s == pytest.approx(before.start_s + before.seconds)
+    ends = ends_of(result.sustained)
+    assert ends.words == ("minute 1", "last minute")
+    assert ends.first_ns == pytest.approx(np.median([point.median_ns for point in points[:20]]), rel=0.05)
+    assert ends.last_ns == pytest.approx(np.median([point.median_ns for point in points[-20:]]), rel=0.05)
+    assert ends.ratio == pytest.approx(ends.last_ns / ends.first_ns)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(59.0, ("first half", "second half")), (90.0, ("minute 1", "last minute"))]
+)
+def test_a_sustained_run_of_less_than_two_minutes_is_told_by_halves(seconds: float, words: tuple[str, str]) -> None:
+    ends = ends_of(Sustained(1.0, (CurvePoint(0.0, seconds, 9, 100, 110), CurvePoint(seconds, seconds, 9, 150, 160))))
+    assert (ends.first_ns, ends.last_ns, ends.ratio, ends.words) == (100.0, 150.0, 1.5, words)
 
 
 def test_no_sustained_run_unless_asked_for(model: Path) -> None:

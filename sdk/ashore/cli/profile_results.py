@@ -14,7 +14,7 @@ from ashore.profiling.history import Series
 from ashore.profiling.metrics import get_metric
 from ashore.profiling.statistics import latency_of
 from ashore.profiling.summaries import COLUMNS, notes_of, rows_of, verdict_of
-from ashore.profiling.sustained import first_and_last_ns
+from ashore.profiling.sustained import ends_of
 from ashore.types.profile import Profile, Result
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -36,10 +36,11 @@ def show_profile(terminal: Terminal, profile: Profile) -> None:
     terminal.show_table("profile", *_turned(measured))
     for result in profile.results:
         if result.sustained:
-            first, last = first_and_last_ns(result.sustained)
+            ends = ends_of(result.sustained)
             terminal.show_text(
                 f"{result.title} on {result.target.id}, {result.sustained.minutes:g} minutes without a pause: "
-                f"{first / 1e6:.3f} ms at first, {last / 1e6:.3f} ms at last ({last / first - 1:+.1%})"
+                f"{ends.words[0]} {ends.first_ns / 1e6:.3f} ms, {ends.words[1]} {ends.last_ns / 1e6:.3f} ms "
+                f"({ends.ratio - 1:+.1%})"
             )
 
 

@@ -46,13 +46,28 @@ def _point(start_s: float, seconds: float, samples: Sequence[int]) -> CurvePoint
     return CurvePoint(start_s, seconds, len(samples), round(median), round(p90))
 
 
-def first_and_last_ns(sustained: Sustained) -> tuple[float, float]:
-    """Medians of the first minute and of the last; of both halves where there are not two minutes."""
+@dataclass(frozen=True)
+class Ends:
+    """Medians of the first and of the last part of a sustained run; ``words`` say which parts those are."""
+
+    first_ns: float
+    last_ns: float
+    words: tuple[str, str]
+
+    @property
+    def ratio(self) -> float:
+        """Of the last to the first; 1.27 is 27 % slower."""
+        return self.last_ns / (self.first_ns or 1)
+
+
+def ends_of(sustained: Sustained) -> Ends:
+    """The first minute and the last; both halves where there are not two minutes. ``sustained`` has points."""
     end_s = sustained.points[-1].start_s + sustained.points[-1].seconds
     part_s = min(_MINUTE_S, end_s / 2)
     first = [point for point in sustained.points if point.start_s < part_s]
     last = [point for point in sustained.points if point.start_s + point.seconds > end_s - part_s]
-    return _weighted_median(first), _weighted_median(last)
+    words = ("minute 1", "last minute") if part_s == _MINUTE_S else ("first half", "second half")
+    return Ends(_weighted_median(first), _weighted_median(last), words)
 
 
 def _weighted_median(points: Sequence[CurvePoint]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ashore.profiling.sustained import first_and_last_ns
+from ashore.profiling.sustained import ends_of
 from ashore.report import drawing, figures
 from ashore.report.entries import Conditions, Entry, by_conditions
 from ashore.report.frame import Axis, Frame, apart, framed
@@ -70,7 +70,6 @@ def _middle(point: CurvePoint) -> float:
 
 
 def _told(sustained: Sustained) -> str:
-    first, last = first_and_last_ns(sustained)
-    shown = figures.milliseconds
-    words = ("minute 1", "last minute") if sustained.minutes >= 2 else ("first half", "second half")
-    return f"{words[0]} {shown(first)} ms, {words[1]} {shown(last)} ms ({figures.change(last / (first or 1))})"
+    ends = ends_of(sustained)
+    first, last = (figures.milliseconds(ns) for ns in (ends.first_ns, ends.last_ns))
+    return f"{ends.words[0]} {first} ms, {ends.words[1]} {last} ms ({figures.change(ends.ratio)})"
