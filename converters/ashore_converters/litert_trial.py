@@ -10,6 +10,7 @@ inputs, outputs], …]}`` or ``{"error": …}``.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -18,9 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ashore.limits import confine, memory_limit_bytes
 from ashore.types.conversion import Delegation, UndelegatedOp
 
 _TIME_LIMIT_S = 600.0
+_LOAD_LIMIT_S = 60.0
 _DELEGATE = "DELEGATE"
 
 
@@ -48,10 +51,12 @@ class Trial:
 def try_file(path: Path, *, infer: bool = True) -> Trial:
     """Load ``path``, and run it once on zeros unless told otherwise."""
     command = [sys.executable, "-m", __spec__.name, str(path), *(["infer"] if infer else [])]
+    limit_s = _TIME_LIMIT_S if infer else _LOAD_LIMIT_S
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIME_LIMIT_S, check=False)
+        # What the library prints may quote the file, which may hold any bytes.
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=limit_s, check=False)
     except subprocess.TimeoutExpired:
-        return Trial(None, f"loading and one inference took longer than {_TIME_LIMIT_S:.0f} s")
+        return Trial(None, f"loading {'and one inference ' if infer else ''}took longer than {limit_s:.0f} s")
     try:
         answer = json.loads(done.stdout)
     except json.JSONDecodeError:
@@ -123,4 +128,5 @@ def _indices(tensors: Iterable[int]) -> list[int]:
 
 
 if __name__ == "__main__":
+    confine(os.getpid(), memory_limit_bytes())
     print(json.dumps(_run(sys.argv[1], "infer" in sys.argv[2:])))

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
 from ashore.errors import EngineCrashed, TargetUnavailable
+from ashore.limits import confine, memory_limit_bytes
 from ashore_runtimes.answers import Hello, read_failure, read_hello
 from ashore_runtimes.faults import reported_error
 from ashore_runtimes.frames import ANSWERS, MAX_BODY_BYTES, MAX_WORDS_BYTES, Buffer, Channel, Kind, ProtocolError
 from ashore_runtimes.launch import Ending, Launch
-from ashore_runtimes.limits import confine, memory_limit_bytes
 from ashore_runtimes.log import Log
 from ashore_runtimes.shared import anonymous_file
 

@@ -19,7 +19,7 @@ _MOST_TENSORS, _MOST_DIMENSIONS, _LARGEST = 65_535, 255, 2**63 - 1
 def problems(manifest: Manifest) -> Iterator[str]:
     """Everything that cannot be true of any artifact, each as the end of a sentence about the manifest."""
     for record in (manifest.file, manifest.golden):
-        if PurePath(record.name).name != record.name or record.name in ("", ".."):
+        if PurePath(record.name).name != record.name or record.name in ("", "..") or not record.name.isprintable():
             yield f"names the file {record.name!r}, which is not beside it"
         if not _SHA256.fullmatch(record.sha256):
             yield f"gives {record.sha256!r} as the SHA-256 of {record.name}"

@@ -14,6 +14,8 @@ from ashore.errors import UsageError
 from ashore.types.tensor import Array, Sample
 
 _ADVICE = "write one with numpy.savez(path, input_name=array, …)"
+_MOST_WORDS = 400
+"""Of numpy's own message, which may quote the file."""
 
 
 class NotArrays(ValueError):
@@ -60,7 +62,7 @@ def read_arrays(file: IO[bytes], most_bytes: Mapping[str, int] | None = None) ->
     except NotArrays:
         raise
     except Exception as error:  # numpy and zipfile promise no list of what a damaged archive raises
-        raise NotArrays(f"{error}" or type(error).__name__) from error
+        raise NotArrays(f"{error}"[:_MOST_WORDS] or type(error).__name__) from error
     for name, array in found.items():
         if not isinstance(array, np.ndarray):  # a zip may hold any file
             raise NotArrays(f"it holds {name!r}, which is no array")

@@ -1,7 +1,7 @@
-"""What the process of a runner may take of this machine.
+"""What a process that is given a model may take of this machine.
 
-A model file of a few kilobytes can ask for all the memory there is. The runner that believes it must fail, and not the
-machine: an allocation beyond the limit is refused, and the session is told of a model that cannot be loaded or run.
+A model file of a few kilobytes can ask for all the memory there is. The process that believes it must fail, and not the
+machine: an allocation beyond the limit is refused, and whoever asked is told of a model that cannot be loaded or run.
 """
 
 from __future__ import annotations
