@@ -37,6 +37,13 @@ class Count(nn.Module):
         return tuple(x + float(index) for index, x in enumerate(xs))
 
 
+class Double(nn.Module):
+    """Of a small file and large tensors."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + x
+
+
 class Turn(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.transpose(0, 1).contiguous()
@@ -51,6 +58,7 @@ def models() -> dict[str, tuple[nn.Module, dict[str, Tensor], Any]]:
         "affine": (Affine(), {"zebra": torch.zeros(2, 4), "apple": torch.arange(6)}, None),
         "sum": (Sum(), {"x": torch.zeros(3, 4), "y": torch.zeros(3, 4)}, (rows, rows)),
         "count": (Count(), dozen, None),
+        "big": (Double(), {"x": torch.zeros(1, 3, 448, 448)}, None),
         "turn": (Turn(), {"x": torch.zeros(2, 3, dtype=torch.int8)}, None),
     }
 
