@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import ashore
+from ashore import registry
 from ashore.cli import cli
 from ashore.types.precision import Precision
 
@@ -15,10 +16,21 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+def blocks_of_formats() -> list[str]:
+    return re.findall(r"```toml\n(.*?)```", (ROOT / "docs/formats.md").read_text(), re.DOTALL)
+
+
+def test_the_target_in_formats_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = [block for block in blocks_of_formats() if "kind" in block]
+    (tmp_path / "pi4.toml").write_text(block)
+    monkeypatch.setenv("ASHORE_TARGETS", str(tmp_path))
+    assert registry.get_target("emulator:pi4").describe().cpu == "cortex-a72"
+
+
 def test_the_recipe_in_formats_is_read_and_written_back_the_same(tmp_path: Path) -> None:
-    blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/formats.md").read_text(), re.DOTALL)
-    assert blocks
-    for block in blocks:
+    recipes = [block for block in blocks_of_formats() if "kind" not in block]
+    assert recipes
+    for block in recipes:
         (tmp_path / "recipe.toml").write_text(block)
         recipe = ashore.load_recipe(tmp_path / "recipe.toml")
         (tmp_path / "again.toml").write_text(ashore.dump_recipe(recipe))
