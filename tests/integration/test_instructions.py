@@ -102,6 +102,21 @@ def test_multiplications_are_the_models_own(files: Mapping[str, ashore.Artifact]
     assert own <= 16 * count(files["four int8"]).by_class["dot_product"] < 1.25 * own
 
 
+def test_kernels_are_those_of_the_emulated_cpu(files: Mapping[str, ashore.Artifact]) -> None:
+    """XNNPACK loads by halves on the Cortex-A53, which can load and compute at once only then."""
+    newer, older = count(files["four"]), count(files["four"], "cortex-a53")
+    assert older.by_class["float_fma"] == pytest.approx(newer.by_class["float_fma"], rel=0.2)
+    assert older.by_class["memory"] > 2 * newer.by_class["memory"]
+
+
+def test_counts_agree_on_machines_of_any_size(
+    files: Mapping[str, ashore.Artifact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = count(files["four int8"]).per_run
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert count(files["four int8"]).per_run == pytest.approx(here, rel=0.001)
+
+
 def test_a_profile_of_the_emulator_carries_counts(
     files: Mapping[str, ashore.Artifact], command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
