@@ -1,4 +1,4 @@
-# The only doors: make demo · test · check · bench · conformance. Each sets up .venv by itself.
+# The only doors: make demo · test · check · bench · conformance · fuzz. Each sets up .venv by itself.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
@@ -7,12 +7,13 @@ READY := .venv/.ready
 # with. Each program and its Debian package.
 SYSTEM := g++=g++ make=make cmake=cmake qemu-aarch64=qemu-user aarch64-linux-gnu-g++=g++-aarch64-linux-gnu adb=adb chromium=chromium
 
-.PHONY: help system demo test check bench conformance picture clean
+.PHONY: help system demo test check bench conformance fuzz picture clean
 
 help:
 	@echo "make demo         MobileNetV2 to .pte and .tflite, fp32 and int8, verified; files in demo/"
 	@echo "make test         all tests but the full architecture matrix"
 	@echo "make conformance  every architecture on every backend"
+	@echo "make fuzz         thousands of damaged and hostile files through run, verify and inspect"
 	@echo "make check        formatter, linter, types, layers"
 	@echo "make bench        speed and memory against the bare libraries"
 	@echo "make picture      docs/pictures/report.png: the top of the demo's report"
@@ -26,6 +27,9 @@ test: system $(READY)
 
 conformance: system $(READY)
 	$(BIN)/python -m pytest tests/conformance
+
+fuzz: system $(READY)
+	$(BIN)/python tests/hostile/fuzz.py
 
 check: $(READY)
 	$(BIN)/ruff format --check

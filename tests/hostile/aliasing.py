@@ -5,16 +5,16 @@ Each is valid by the format's own rules. Whoever walks them without a budget tak
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-_MANY = 50_000
 
-
-def alias_bombs(backend: str, many: int = _MANY) -> Iterator[tuple[str, bytes]]:
+@cache
+def alias_bombs(backend: str, many: int) -> tuple[tuple[str, bytes], ...]:
+    """Name and content of each; ``many`` is the length of their vectors."""
     makers = _PTE if backend == "executorch" else _TFLITE
-    for name, make in makers.items():
-        yield name, make(many)
+    return tuple((name, make(many)) for name, make in makers.items())
 
 
 def _builder() -> Any:

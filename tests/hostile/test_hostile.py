@@ -1,0 +1,83 @@
+"""The small part of ``make fuzz``: hostile files through every door, in processes whose death would be noticed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hostile.campaign import Results, Task, carry_out
+from hostile.commands_check import COMMANDS, check_command
+from hostile.corpus import Case, State, all_cases
+from hostile.original import Original, read_originals
+from hostile.originals import FEW, make_originals
+
+SHARE = 0.03
+WORKERS = 2
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("originals")
+    make_originals(folder, FEW)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(originals: Path) -> Results:
+    tasks = [Task("native", originals, (part, WORKERS), SHARE) for part in range(WORKERS)]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        parts = list(pool.map(carry_out, tasks))
+    return Results(
+        [each for part in parts for each in part.attempts], [each for part in parts for each in part.violations]
+    )
+
+
+def test_no_file_harms_the_caller_or_gets_past_a_manifest(results: Results) -> None:
+    assert not results.violations
+    assert results.files > 400
+    outcomes = Counter((attempt["state"], attempt["outcome"]) for attempt in results.attempts)
+    assert outcomes["vouched", "answer"] == 0
+    assert outcomes["vouched", "ChecksumMismatch"] > 50 and outcomes["vouched", "ManifestInvalid"] > 5
+    assert outcomes["bare", "ExecutionError"] > 50 and outcomes["sealed", "ArtifactError"] > 5
+
+
+def test_the_same_seed_gives_the_same_files(originals: Path) -> None:
+    wholes = read_originals(originals)
+    first, second = (
+        [(case.name, case.state, [part for part in case.parts.values() if isinstance(part, bytes)]) for case in made]
+        for made in (all_cases(wholes, SHARE), all_cases(wholes, SHARE))
+    )
+    assert first == second
+    assert len({(case.name, case.state) for case in all_cases(wholes, SHARE)}) == len(first)
+
+
+def commands() -> list[tuple[State, str, str]]:
+    kinds = {State.BARE: "truncated", State.VOUCHED: "bits in weights", State.SEALED: "golden samples"}
+    return [(state, kind, command) for state, kind in kinds.items() for command in COMMANDS]
+
+
+@pytest.mark.parametrize(("state", "kind", "command"), commands())
+def test_commands_end_with_their_codes_and_one_document(originals: Path, state: State, kind: str, command: str) -> None:
+    original = read_originals(originals)[0]
+    case = _first(original, state, kind)
+    assert check_command(case, original, command)[1] is None
+
+
+def _first(original: Original, state: State, kind: str) -> Case:
+    return next(case for case in all_cases([original], SHARE) if case.state is state and case.kind == kind)
+
+
+@pytest.mark.parametrize("stem", FEW)
+def test_the_python_runner_contains_them_too(originals: Path, stem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASHORE_RUNNER", "python")
+    numbers = [
+        number
+        for number, case in enumerate(all_cases(read_originals(originals), SHARE))
+        if case.name.startswith(stem) and case.kind in ("bits in graph", "bombs of shapes") and case.state is State.BARE
+    ]
+    results = carry_out(Task("python", originals, (numbers[0], 10**6), SHARE, doors="run"))
+    assert not results.violations
+    assert results.attempts
