@@ -165,8 +165,15 @@ def _bundle_parcel(engine: str) -> Parcel:
 
 
 def _model_parcel(artifact: Artifact) -> Parcel:
-    known = artifact.manifest.file.sha256 if artifact.manifest else None
-    return adb_store.model_parcel(artifact.file, known or adb_store.file_sha256(artifact.file))
+    """Raises ChecksumMismatch where the file is not what its manifest vouches for: the device need not see it."""
+    found = adb_store.file_sha256(artifact.file)
+    if artifact.manifest is not None and found != artifact.manifest.file.sha256:
+        raise ChecksumMismatch(
+            f"{artifact.file} changed since it was checked: SHA-256 {found[:12]}…, expected "
+            f"{artifact.manifest.file.sha256[:12]}…",
+            "restore it, or convert the model again",
+        )
+    return adb_store.model_parcel(artifact.file, found)
 
 
 def _info(target_id: str, facts: DeviceFacts, problem: str | None) -> TargetInfo:

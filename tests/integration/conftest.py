@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from device import AdbServer, Phone
+from phones import eventually, use
 from programs import require_programs
 
 
@@ -55,10 +57,40 @@ def phones(adb_server: AdbServer, tmp_path_factory: pytest.TempPathFactory) -> I
 def phone(phones: tuple[Phone, Phone], adb_server: AdbServer) -> Iterator[Phone]:
     """One of them. It is in order before every test, and must have nothing left to do after each."""
     yield phones[0]
-    deadline_s = time.monotonic() + 30
-    while phones[0].pids and time.monotonic() < deadline_s:
-        time.sleep(0.05)
-    left_over = phones[0].pids
+    idle = eventually(lambda: not phones[0].pids)
     phones[0].recover()
     adb_server.connect(phones[0])
-    assert not left_over
+    assert idle
+
+
+@pytest.fixture
+def file(phone: Phone, tiny_files: Path) -> Path:
+    """A model that the phone has yet to be given, while it has the runner."""
+    use(phone, tiny_files / "turn.pte")
+    shutil.rmtree(phone.store / "ashore/models")
+    return tiny_files / "turn.pte"
+
+
+@pytest.fixture
+def nothing_left_running() -> Iterator[None]:
+    """In this process; what is left on the phone, its own fixture looks at."""
+    yield
+    psutil.wait_procs(psutil.Process().children(recursive=True), timeout=10)
+    assert not psutil.Process().children(recursive=True)
+
+
+@pytest.fixture
+def strange(adb_server: AdbServer, phones: object, tmp_path: Path) -> Iterator[Callable[..., Phone]]:
+    """``strange(properties, features)``: a phone of another kind."""
+    del phones  # has looked for adb
+    made: list[Phone] = []
+
+    def make(*kind: object) -> Phone:
+        made.append(Phone(tmp_path / f"strange-{len(made)}", *kind))  # type: ignore[arg-type]  # as in Phone
+        adb_server.connect(made[-1])
+        return made[-1]
+
+    yield make
+    for each in made:
+        adb_server.adb("disconnect", each.serial)
+        each.die()

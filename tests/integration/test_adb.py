@@ -17,12 +17,9 @@ from ashore.types.artifact import Artifact
 from ashore.types.target import TargetKind
 from commands import Command
 from device import AdbServer, Phone
+from phones import target_id, use
 
 BACKENDS = {"executorch": ".pte", "litert": ".tflite"}
-
-
-def target_id(phone: Phone) -> str:
-    return f"adb:{phone.serial}"
 
 
 def tiny(folder: Path, name: str, backend: str) -> Artifact:
@@ -78,9 +75,9 @@ def test_sizes_may_change_from_run_to_run(phone: Phone, tiny_files: Path, backen
 
 
 def test_what_the_device_holds_is_not_pushed_again(phone: Phone, tiny_files: Path) -> None:
-    open_and_run(phone, tiny_files)
+    use(phone, tiny_files / "turn.pte")
     phone.pushed.clear()
-    open_and_run(phone, tiny_files)
+    use(phone, tiny_files / "turn.pte")
     assert phone.pushed == []
 
 
@@ -88,7 +85,7 @@ def test_sessions_that_open_at_once_push_once(phone: Phone, tiny_files: Path, co
     assert command("targets", "--clean", target_id(phone)).code == 0
     phone.pushed.clear()
     with ThreadPoolExecutor(4) as pool:
-        for done in [pool.submit(open_and_run, phone, tiny_files) for _ in range(4)]:
+        for done in [pool.submit(use, phone, tiny_files / "turn.pte") for _ in range(4)]:
             done.result()
     loaders = [path for path in phone.pushed if path.endswith("/ashore-runner")]
     assert len(loaders) == 1
@@ -135,7 +132,7 @@ def test_a_file_gives_a_device_a_name(
 
 
 def test_cleaning_removes_everything_and_the_next_run_works(phone: Phone, tiny_files: Path, command: Command) -> None:
-    open_and_run(phone, tiny_files)
+    use(phone, tiny_files / "turn.pte")
     done = command("targets", "--clean", target_id(phone))
     assert done.code == 0 and done.out.startswith(f"removed /data/local/tmp/ashore from {phone.serial}, ")
     assert list(phone.store.iterdir()) == []
@@ -144,7 +141,7 @@ def test_cleaning_removes_everything_and_the_next_run_works(phone: Phone, tiny_f
         "target": target_id(phone),
         "done": f"there was nothing of ashore on {phone.serial}",
     }
-    open_and_run(phone, tiny_files)
+    use(phone, tiny_files / "turn.pte")
 
 
 def test_there_is_nothing_to_clean_on_the_host(command: Command) -> None:
@@ -156,7 +153,7 @@ def test_a_device_on_the_network_that_adb_forgot_is_reached_for(
     phone: Phone, tiny_files: Path, adb_server: AdbServer
 ) -> None:
     adb_server.adb("disconnect", phone.serial)
-    open_and_run(phone, tiny_files)
+    use(phone, tiny_files / "turn.pte")
 
 
 PROGRAM = """
@@ -175,10 +172,3 @@ def test_the_runner_ends_with_a_program_that_is_killed(phone: Phone, tiny_files:
         assert len(phone.pids) == 1
         program.kill()
     # that the phone has nothing left to do is what its fixture asserts
-
-
-def open_and_run(phone: Phone, tiny_files: Path) -> None:
-    ones = np.ones((2, 3), np.int8)
-    with ashore.open_session(tiny(tiny_files, "turn", "executorch"), target=target_id(phone)) as session:
-        (result,) = session.run({session.inputs[0].name: ones}).values()
-    np.testing.assert_array_equal(result, ones.T)
