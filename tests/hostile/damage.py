@@ -13,6 +13,8 @@ Damaged = tuple[str, str, bytes]
 
 _SIZES = (0x7FFFFFFF, -1, 0x80000000, 0, 1 << 16, 1 << 24, 1 << 30, 255)
 _LENGTHS = (0xFFFFFFFF, 0x7FFFFFFF, 0x40000000, 1 << 28, 1 << 20, 4096, 0)
+_INT, _BOOL, _JUMP_IF_FALSE = 2, 3, 4
+"""Of ExecuTorch's unions of values and of instructions."""
 _OFFSETS = (0xFFFFFFFF, 0x80000000, 0x7FFFFFFF, 0, 4, 1 << 16)
 
 
@@ -35,6 +37,7 @@ def damages(original: Original, chance: random.Random, share: float = 1.0) -> It
     ]
     for kind, places, values, count in bombs:
         yield from _overwrites(original.model, kind, places, values, chance, some(count))
+    yield from _endless(original)
     yield from _foreign(original.model, chance, some(8))
 
 
@@ -69,6 +72,28 @@ def _overwrites(
         for place in places:
             damaged = overwritten(damaged, place, value)
         yield kind, f"all={value:#x}", damaged
+
+
+def _endless(original: Original) -> Iterator[Damaged]:
+    """A program that jumps back whenever a value is false, which it always is: valid, and never over."""
+    places, content = original.map.places, original.model
+    kinds = [index for index, place in enumerate(places) if place.role == "kind"]
+    flag = next((nth for nth, index in enumerate(kinds) if content[places[index].position] == _INT), None)
+    calls = [index for index, place in enumerate(places) if place.role == "call"]
+    if flag is None or not calls:
+        return
+    number = next(place for place in places[kinds[flag] :] if place.role == "int")
+    instruction = next(place for place in reversed(places[: calls[0]]) if place.role == "instruction")
+    destination = next(place for place in places[calls[0] :] if place.role == "offset")
+    for place, value in (
+        (places[kinds[flag]], _BOOL),
+        (number, 0),
+        (instruction, _JUMP_IF_FALSE),
+        (places[calls[0]], flag),
+        (destination, 0),
+    ):
+        content = overwritten(content, place, value)
+    yield "endless loops", str(calls[0]), content
 
 
 def _foreign(content: bytes, chance: random.Random, count: int) -> Iterator[Damaged]:

@@ -40,7 +40,7 @@ def main() -> int:
         tasks = _tasks(originals, words.share, words.jobs)
         print(f"{len(tasks)} workers' parts, {words.jobs} at a time", flush=True)
         with ThreadPoolExecutor(words.jobs) as pool:
-            parts = list(pool.map(carry_out, tasks))
+            parts = list(pool.map(_carried_out, tasks))
             commands = _check_commands(originals, words.share, pool)
     results = Results(
         [attempt for part in parts for attempt in part.attempts],
@@ -67,6 +67,12 @@ def _tasks(originals: Path, share: float, jobs: int) -> list[Task]:
     ]
     slices = 4 * jobs
     return [*others, *(Task("host, native", originals, (part, slices), share) for part in range(slices))]
+
+
+def _carried_out(task: Task) -> Results:
+    results = carry_out(task)
+    print(f"  {task.label}: {len(results.attempts)} attempts, {len(results.violations)} violations", flush=True)
+    return results
 
 
 def _check_commands(originals: Path, share: float, pool: ThreadPoolExecutor) -> list[tuple[int, str | None]]:

@@ -31,7 +31,7 @@ _PTE: dict[str, Fields] = {
     "segment": {0: "n8 offset", 1: "n8 size"},
     "part": {0: "n4", 1: "v8 offset"},
     "named": {0: "v1", 1: "n4"},
-    "value": {0: "n1", 1: "u:2=int,3=int,5=tensor,7=list,10=places,11=places"},
+    "value": {0: "n1 kind", 1: "u:2=int,3=int,5=tensor,7=list,10=places,11=places"},
     "int": {0: "n8 int"},
     "list": {0: "v8 shape"},
     "places": {0: "v4"},
