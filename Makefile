@@ -2,6 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
+# Two at a time: tests are mostly single processes that convert or run. A file stays with one worker, which shares its fixtures.
+WORKERS ?= -n 2 --dist loadfile
 
 # What pip cannot bring: the native runner's compilers, the emulator, adb and the browser that tests look at reports
 # with. Each program and its Debian package.
@@ -15,7 +17,7 @@ help:
 	@echo "make conformance  every architecture on every backend"
 	@echo "make fuzz         thousands of damaged and hostile files through run, verify and inspect"
 	@echo "make check        formatter, linter, types, layers"
-	@echo "make bench        speed and memory against the bare libraries"
+	@echo "make bench        speed and memory against the bare libraries; SECTION=runner ROUNDS=4 for less"
 	@echo "make picture      docs/pictures/report.png: the top of the demo's report"
 	@echo "make system       compilers, emulator, adb and browser from Debian's packages; demo, test and bench do it first"
 
@@ -23,10 +25,10 @@ demo: system $(READY)
 	$(BIN)/python examples/demo.py
 
 test: system $(READY)
-	$(BIN)/python -m pytest tests --ignore=tests/conformance
+	$(BIN)/python -m pytest tests --ignore=tests/conformance $(WORKERS)
 
 conformance: system $(READY)
-	$(BIN)/python -m pytest tests/conformance
+	$(BIN)/python -m pytest tests/conformance $(WORKERS)
 
 fuzz: system $(READY)
 	$(BIN)/python tests/hostile/fuzz.py
@@ -38,7 +40,7 @@ check: $(READY)
 	$(BIN)/lint-imports --no-cache
 
 bench: system $(READY)
-	$(BIN)/python tests/bench/bench.py
+	$(BIN)/python tests/bench/bench.py $(SECTION) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 picture: system $(READY)
 	$(BIN)/python tests/browser.py demo/report.html docs/pictures/report.png
