@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,6 +52,15 @@ def test_an_artifact_is_three_files_that_vouch_for_each_other(model: Path) -> No
     verification = ashore.verify(model)
     assert verification.passed and verification.identical
     assert verification.artifact.manifest.file.bytes == model.stat().st_size
+
+
+def test_verify_tells_how_far_a_target_strays_from_the_conversion(model: Path, fakes: Any, command: Command) -> None:
+    assert ashore.verify(model).largest_change == 0.0
+    fakes["fake"].noise = 0.00025
+    verification = ashore.verify(model)
+    assert not verification.identical
+    assert verification.largest_change == pytest.approx(0.00025, rel=1e-2)
+    assert "differs by up to 2.5e-04" in command("verify", model).out
 
 
 def test_a_golden_file_holds_inputs_and_both_answers(model: Path) -> None:

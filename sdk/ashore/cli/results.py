@@ -44,6 +44,7 @@ def verification_fields(verification: Verification) -> dict[str, Any]:
         "target": verification.target,
         "passed": verification.passed,
         "identical": verification.identical,
+        "largest_change": verification.largest_change,
         "parity": asdict(verification.parity),
     }
 
@@ -53,7 +54,7 @@ def show_verifications(terminal: Terminal, verifications: Sequence[Verification]
     for each in verifications:
         parity = each.parity
         verdict = "passed" if each.passed else f"FAILED: {_fault(parity)}"
-        same = "bit-identical" if each.identical else "differs in bits"
+        same = "bit-identical" if each.identical else f"differs by up to {each.largest_change:.1e}"
         rows.append(
             (each.artifact.file.name, f"{parity.sqnr_db:.1f}", f"{parity.cosine:.4f}", each.target, same, verdict)
         )
@@ -103,9 +104,9 @@ def target_fields(info: TargetInfo) -> dict[str, Any]:
 def show_targets(terminal: Terminal, found: Sequence[TargetInfo]) -> None:
     rows = []
     for info in found:
-        memory = f"{info.memory_bytes / 2**30:.1f} GiB"
+        memory = f"{info.memory_bytes / 2**30:.1f} GiB" if info.memory_bytes else "-"
         state = "ready" if info.ready else f"not ready: {info.problem}"
-        cells = (info.id, info.kind.value, info.cpu, str(info.cores), memory, info.abi, info.os)
+        cells = (info.id, info.kind.value, info.cpu, str(info.cores or "-"), memory, info.abi, info.os)
         rows.append((*cells, ", ".join(info.backends), info.runner or "-", state))
     columns = ("target", "kind", "CPU", "cores", "memory", "ABI", "OS", "runs", "runner", "state")
     terminal.show_table("targets", columns, rows)

@@ -20,12 +20,18 @@ from ashore.types.tensor import Sample
 
 @dataclass(frozen=True)
 class Verification:
-    """``identical``: every output bit equals what the file gave on the host when it was converted."""
+    """How a file does on a target.
+
+    ``identical``: every output equals what the file gave on the host when it was converted; where it does not,
+    ``largest_change`` is the largest difference, in the output's own unit. Kernels differ between CPUs, and so do the
+    last bits of floats.
+    """
 
     artifact: Artifact
     target: str
     parity: Parity
     identical: bool
+    largest_change: float
 
     @property
     def passed(self) -> bool:
@@ -60,7 +66,8 @@ def verify(
         floor_db=checked.manifest.parity.floor_db,
         labels=checked.manifest.labels,
     )
-    return Verification(checked, target, parity, _identical(load_golden(checked, "file"), got))
+    converted = load_golden(checked, "file")
+    return Verification(checked, target, parity, _identical(converted, got), _largest_change(converted, got))
 
 
 def _run_golden(artifact: Artifact, target: str, threads: int, timeout_s: float) -> tuple[Sample, ...]:
@@ -75,3 +82,14 @@ def _identical(expected: tuple[Sample, ...], got: tuple[Sample, ...]) -> bool:
         for want, have in zip(expected, got, strict=True)
         for name in want
     )
+
+
+def _largest_change(expected: tuple[Sample, ...], got: tuple[Sample, ...]) -> float:
+    """NaN where only one of the two is one."""
+    changes = [0.0]
+    for want, have in zip(expected, got, strict=True):
+        for name, array in want.items():
+            before, after = np.asarray(array, np.float64), np.asarray(have[name], np.float64)
+            differ = (before != after) & ~(np.isnan(before) & np.isnan(after))
+            changes.append(float(np.abs(before[differ] - after[differ]).max(initial=0.0)))
+    return float(np.max(changes))
