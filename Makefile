@@ -6,8 +6,8 @@ READY := .venv/.ready
 WORKERS ?= -n 2 --dist loadfile
 
 # What pip cannot bring: the native runner's compilers, the emulator, adb and the browser that tests look at reports
-# with. Each program and its Debian package.
-SYSTEM := g++=g++ make=make cmake=cmake qemu-aarch64=qemu-user aarch64-linux-gnu-g++=g++-aarch64-linux-gnu adb=adb chromium=chromium
+# with, and the shell and tools of a phone for the tests. Each program and its Debian package.
+SYSTEM := g++=g++ make=make cmake=cmake qemu-aarch64=qemu-user aarch64-linux-gnu-g++=g++-aarch64-linux-gnu adb=adb mksh=mksh toybox=toybox chromium=chromium
 
 .PHONY: help system demo test check bench conformance fuzz picture clean
 
