@@ -23,10 +23,18 @@ _ERRORS: dict[str, tuple[type[AshoreError], str]] = {
     Fault.IMPORT_ERROR: (TargetUnavailable, "the library is installed but cannot be loaded: reinstall it"),
     Fault.PROTOCOL_ERROR: (EngineCrashed, "runner and ashore do not understand each other: this is a defect of ashore"),
 }
+_MOST_WORDS = 2000
 _UNKNOWN = (ExecutionError, "the runner is of another version than this ashore")
 
 
 def reported_error(failure: Failure, doing: str, tail: str) -> AshoreError:
     """The error of a runner that says it failed while ``doing``; ``tail`` is what it printed meanwhile."""
     error, hint = _ERRORS.get(failure.fault, _UNKNOWN)
-    return error(f"{doing} failed: {failure.message or failure.fault}{tail}", hint)
+    return error(f"{doing} failed: {_shortened(failure.message or failure.fault)}{tail}", hint)
+
+
+def _shortened(message: str) -> str:
+    """An engine may have a line to say of every operator of a damaged file; the first ones tell why."""
+    if len(message) <= _MOST_WORDS:
+        return message
+    return f"{message[:_MOST_WORDS].rstrip()} … ({len(message) - _MOST_WORDS} more characters)"

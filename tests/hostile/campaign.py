@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -58,26 +59,31 @@ def carry_out(task: Task) -> Results:
     """All of a task's cases, with a new worker after each that died, which is a violation."""
     results, begin = Results(), task.part[0]
     while True:
-        last = None
-        worker = subprocess.Popen(
-            task.argv(begin),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **task.environment},
-        )
+        last, returncode, errors = _attend(task, begin, results)
+        if returncode == 0:
+            return results
+        results.violations.append(f"{task.label}: the caller ended with {returncode} at {last}: {errors}")
+        if last is None:
+            return results
+        begin = last["number"] + task.part[1]
+
+
+def _attend(task: Task, begin: int, results: Results) -> tuple[dict[str, Any] | None, int, str]:
+    """One worker to its end: what it did last, its return code, and the end of what it printed."""
+    last = None
+    environment = {**os.environ, **task.environment}
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(task.argv(begin), stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as worker,
+    ):
         for line in _lines(worker):
             if "outcome" in line:
                 _note(results, line | {"label": task.label, "door": last["door"] if last else ""})
             else:
                 last = line
-        errors = worker.stderr.read() if worker.stderr else ""
-        if worker.wait() == 0:
-            return results
-        results.violations.append(f"{task.label}: the caller ended with {worker.returncode} at {last}: {errors[-500:]}")
-        if last is None:
-            return results
-        begin = last["number"] + task.part[1]
+        returncode = worker.wait()
+        errors.seek(0)
+        return last, returncode, errors.read()[-500:]
 
 
 def _lines(worker: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:

@@ -15,7 +15,9 @@ import ashore
 from ashore import ArtifactError, ChecksumMismatch, ManifestInvalid, ModelSource, UsageError
 from ashore.limits import SETTING, memory_limit_bytes
 from ashore.sources.arrays import load_arrays, save_arrays
+from ashore_runtimes.answers import Failure
 from ashore_runtimes.child import Child
+from ashore_runtimes.faults import reported_error
 from ashore_runtimes.launch import Launch
 from commands import Command
 from hostile.original import Original, seal
@@ -233,3 +235,9 @@ def test_a_path_that_is_no_text_is_told_in_one_document(command: Command) -> Non
     outcome = command("inspect", b"\xff\x1b.pte".decode(errors="surrogateescape"), "--json")
     assert outcome.code == 2
     assert outcome.document["error"]["message"].startswith("there is no file \udcff")
+
+
+def test_an_engine_that_talks_without_end_is_quoted_in_part() -> None:
+    error = reported_error(Failure("InvalidModel", "bad operator\n" * 9000), "loading net.tflite with litert", "")
+    assert error.message.startswith("loading net.tflite with litert failed: bad operator\nbad operator")
+    assert error.message.endswith(" … (115000 more characters)") and len(error.message) < 2200

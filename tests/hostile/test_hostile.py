@@ -11,7 +11,7 @@ import pytest
 from hostile.campaign import Results, Task, carry_out
 from hostile.commands_check import COMMANDS, check_command
 from hostile.corpus import Case, State, all_cases
-from hostile.original import Original, read_originals
+from hostile.original import read_originals
 from hostile.originals import FEW, make_originals
 
 SHARE = 0.03
@@ -44,38 +44,47 @@ def test_no_file_harms_the_caller_or_gets_past_a_manifest(results: Results) -> N
     assert outcomes["bare", "ExecutionError"] > 50 and outcomes["sealed", "ArtifactError"] > 5
 
 
-def test_the_same_seed_gives_the_same_files(originals: Path) -> None:
-    wholes = read_originals(originals)
-    first, second = (
-        [(case.name, case.state, [part for part in case.parts.values() if isinstance(part, bytes)]) for case in made]
-        for made in (all_cases(wholes, SHARE), all_cases(wholes, SHARE))
-    )
-    assert first == second
-    assert len({(case.name, case.state) for case in all_cases(wholes, SHARE)}) == len(first)
+@pytest.fixture(scope="module")
+def cases(originals: Path) -> list[Case]:
+    return all_cases(read_originals(originals), SHARE)
 
 
-def commands() -> list[tuple[State, str, str]]:
-    kinds = {State.BARE: "truncated", State.VOUCHED: "bits in weights", State.SEALED: "golden samples"}
-    return [(state, kind, command) for state, kind in kinds.items() for command in COMMANDS]
+def test_the_same_seed_gives_the_same_files(originals: Path, cases: list[Case]) -> None:
+    def content(case: Case) -> list[bytes]:
+        return [part for part in case.parts.values() if isinstance(part, bytes)]
+
+    again = all_cases(read_originals(originals), SHARE)
+    assert [(case.name, case.state, content(case)) for case in cases] == [
+        (case.name, case.state, content(case)) for case in again
+    ]
+    assert len({(case.name, case.state) for case in cases}) == len(cases)
 
 
-@pytest.mark.parametrize(("state", "kind", "command"), commands())
-def test_commands_end_with_their_codes_and_one_document(originals: Path, state: State, kind: str, command: str) -> None:
+KINDS = {State.BARE: "truncated", State.VOUCHED: "bits in weights", State.SEALED: "golden samples"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("state", KINDS)
+def test_commands_end_with_their_codes_and_one_document(
+    originals: Path, cases: list[Case], state: State, command: str
+) -> None:
     original = read_originals(originals)[0]
-    case = _first(original, state, kind)
+    case = next(
+        case
+        for case in cases
+        if case.state is state and case.kind == KINDS[state] and case.name.startswith(original.stem)
+    )
     assert check_command(case, original, command)[1] is None
 
 
-def _first(original: Original, state: State, kind: str) -> Case:
-    return next(case for case in all_cases([original], SHARE) if case.state is state and case.kind == kind)
-
-
 @pytest.mark.parametrize("stem", FEW)
-def test_the_python_runner_contains_them_too(originals: Path, stem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_runner_contains_them_too(
+    originals: Path, cases: list[Case], stem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ASHORE_RUNNER", "python")
     numbers = [
         number
-        for number, case in enumerate(all_cases(read_originals(originals), SHARE))
+        for number, case in enumerate(cases)
         if case.name.startswith(stem) and case.kind in ("bits in graph", "bombs of shapes") and case.state is State.BARE
     ]
     results = carry_out(Task("python", originals, (numbers[0], 10**6), SHARE, doors="run"))
