@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -47,15 +48,18 @@ def main() -> int:
         [violation for part in parts for violation in part.violations]
         + [problem for _, problem in commands if problem],
     )
+    if words.log:
+        words.log.write_text("".join(f"{json.dumps(attempt)}\n" for attempt in results.attempts))
     _print_results(results, Counter(code for code, _ in commands), time.monotonic() - begin_s)
     return 1 if results.violations else 0
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--share", type=float, default=0.5, help="of each kind of damage; 1 is three times as long")
+    parser.add_argument("--share", type=float, default=0.3, help="of each kind of damage; 1 is three times as many")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--originals", type=Path, help="a folder with those that originals.py made")
+    parser.add_argument("--log", type=Path, help="a file for every attempt, as a JSON object a line")
     return parser.parse_args()
 
 

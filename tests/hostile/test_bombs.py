@@ -170,6 +170,7 @@ def altered(original: Original, **changes: object) -> bytes:
         ({"golden__name": "."}, r"names the file '\.', which is not beside it"),
         ({"golden__name": ""}, "names the file '', which is not beside it"),
         ({"golden__name": "../x.npz"}, "which is not beside it"),
+        ({"golden__name": "x" * 256}, "names the file 'xxx+…', which is not beside it"),
         ({"golden__sha256": "0"}, "gives '0' as the SHA-256 of"),
         ({"outputs": []}, "describes 0 outputs"),
         ({"recipe__layers": [{"pattern": "(((", "precision": "fp32"}]}, r"field 'recipe': layer pattern '\(\(\('"),

@@ -39,8 +39,9 @@ def load_artifact(path: Path) -> Artifact:
             f"{manifest_path} vouches for {manifest.file.name} ({manifest.backend}), not for {path.name}",
             "keep a model file and its manifest together under the names they were written with",
         )
-    _check(path, manifest.file.sha256, manifest.file.bytes)
-    _check(path.with_name(manifest.golden.name), manifest.golden.sha256, largest_golden_bytes(manifest))
+    _check(path, manifest.file.sha256, manifest.file.bytes, manifest_path.name)
+    golden = path.with_name(manifest.golden.name)
+    _check(golden, manifest.golden.sha256, largest_golden_bytes(manifest), manifest_path.name)
     return Artifact(path, backend, manifest)
 
 
@@ -80,9 +81,10 @@ def _unreadable(path: Path, error: OSError) -> ArtifactError:
     return ArtifactError(f"{path} cannot be read: {error.strerror}", "check its permissions and the disk")
 
 
-def _check(path: Path, expected: str, most_bytes: int) -> None:
+def _check(path: Path, expected: str, most_bytes: int, manifest: str) -> None:
+    """Whether ``path`` is what ``manifest``, a file's name, vouches for."""
     if not path.is_file():
-        raise ChecksumMismatch(f"{path} is missing, and its manifest vouches for it", "restore it, or convert again")
+        raise ChecksumMismatch(f"{path} is missing, and {manifest} vouches for it", "restore it, or convert again")
     try:
         if path.stat().st_size > most_bytes:  # a terabyte of zeros is not worth its reading
             raise ChecksumMismatch(

@@ -31,8 +31,9 @@ def load_manifest(text: bytes, where: str) -> Manifest:
     _check_seal(text, where)
     fields = _read_fields(text, where)
     if fields.get("schema") != SCHEMA:
+        schema = repr(fields.get("schema"))[:80]
         raise ManifestInvalid(
-            f"{where} has schema {fields.get('schema')!r}; this ashore reads {SCHEMA!r}",
+            f"{where} has schema {schema}; this ashore reads {SCHEMA!r}",
             "convert the model again, or use the ashore that wrote it",
         )
     return _parse(fields, where)
@@ -65,7 +66,7 @@ def _parse(fields: dict[str, Any], where: str) -> Manifest:
         manifest = _adapter().validate_python(fields, strict=False)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place = ".".join(str(part) for part in first["loc"])[:200]
         raise ManifestInvalid(f"{where}: field {place!r}: {first['msg']}", "convert the model again") from error
     except (UsageError, RecursionError, OverflowError) as error:  # a recipe that cannot be
         reason = error.message if isinstance(error, UsageError) else str(error)

@@ -13,16 +13,19 @@ from ashore.types.manifest import Manifest
 from ashore.types.tensor import TensorSpec
 
 _SHA256 = re.compile("[0-9a-f]{64}")
+_LONGEST_NAME_BYTES = 255
+"""Of a file, on the usual systems."""
+_MOST_SHOWN = 80
 _MOST_TENSORS, _MOST_DIMENSIONS, _LARGEST = 65_535, 255, 2**63 - 1
 
 
 def problems(manifest: Manifest) -> Iterator[str]:
     """Everything that cannot be true of any artifact, each as the end of a sentence about the manifest."""
     for record in (manifest.file, manifest.golden):
-        if PurePath(record.name).name != record.name or record.name in ("", "..") or not record.name.isprintable():
-            yield f"names the file {record.name!r}, which is not beside it"
+        if not _is_file_name(record.name):
+            yield f"names the file {_short(record.name)}, which is not beside it"
         if not _SHA256.fullmatch(record.sha256):
-            yield f"gives {record.sha256!r} as the SHA-256 of {record.name}"
+            yield f"gives {_short(record.sha256)} as the SHA-256 of {record.name}"
     if manifest.golden.samples < 1:
         yield f"tells of {manifest.golden.samples} golden samples"
     for side, specs in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
@@ -35,12 +38,12 @@ def _side_problems(side: str, specs: Sequence[TensorSpec]) -> Iterator[str]:
     if len({spec.name for spec in specs}) < len(specs):
         yield f"gives two {side} the same name"
     for spec in specs:
-        yield from (f"describes {spec.name!r} with {problem}" for problem in _spec_problems(spec))
+        yield from (f"describes {_short(spec.name)} with {problem}" for problem in _spec_problems(spec))
 
 
 def _spec_problems(spec: TensorSpec) -> Iterator[str]:
     if not _is_number(spec.dtype):
-        yield f"dtype {spec.dtype!r}, which is no type of numbers"
+        yield f"dtype {_short(spec.dtype)}, which is no type of numbers"
     elif spec.quantization is not None and np.dtype(spec.dtype).kind not in "iu":
         yield f"dtype {spec.dtype!r}, which is not quantized"
     if len(spec.shape) > _MOST_DIMENSIONS or not all(0 <= size <= _LARGEST for size in spec.shape):
@@ -52,6 +55,15 @@ def _spec_problems(spec: TensorSpec) -> Iterator[str]:
         yield f"scale {spec.quantization.scale}"
     if spec.quantization is not None and not abs(spec.quantization.zero_point) < 1 << 31:
         yield f"zero point {spec.quantization.zero_point}"
+
+
+def _is_file_name(name: str) -> bool:
+    plain = PurePath(name).name == name and name not in ("", "..") and name.isprintable()
+    return plain and len(name.encode()) <= _LONGEST_NAME_BYTES
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…")
 
 
 def _is_number(dtype: str) -> bool:
