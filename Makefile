@@ -2,8 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
-# Two at a time: tests are mostly single processes that convert or run. A file stays with one worker, which shares its fixtures.
-WORKERS ?= -n 2 --dist loadfile
+# Two tests at a time, as most of them are one process that converts or runs.
+WORKERS ?= -n 2
 
 # What pip cannot bring: the native runner's compilers, the emulator, adb and the browser that tests look at reports
 # with, and the shell and tools of a phone for the tests. Each program and its Debian package.
@@ -25,10 +25,10 @@ demo: system $(READY)
 	$(BIN)/python examples/demo.py
 
 test: system $(READY)
-	$(BIN)/python -m pytest tests --ignore=tests/conformance $(WORKERS)
+	$(BIN)/python -m pytest tests --ignore=tests/conformance $(WORKERS) --dist loadfile
 
 conformance: system $(READY)
-	$(BIN)/python -m pytest tests/conformance $(WORKERS)
+	$(BIN)/python -m pytest tests/conformance $(WORKERS) --dist worksteal
 
 fuzz: system $(READY)
 	$(BIN)/python tests/hostile/fuzz.py
