@@ -36,7 +36,7 @@ def load_artifact(path: Path) -> Artifact:
     manifest = load_manifest(_read(manifest_path), str(manifest_path))
     if manifest.backend != backend or manifest.file.name != path.name:
         raise ManifestInvalid(
-            f"{manifest_path} vouches for {manifest.file.name} ({manifest.backend}), not for {path.name}",
+            f"{manifest_path} vouches for {manifest.file.name} ({manifest.backend[:80]}), not for {path.name}",
             "keep a model file and its manifest together under the names they were written with",
         )
     _check(path, manifest.file.sha256, manifest.file.bytes, manifest_path.name)
