@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -23,10 +22,11 @@ class LiteRTEngine:
     """The first subgraph of the file, through the XNNPACK delegate."""
 
     def __init__(self, threads: int) -> None:
+        import ai_edge_litert
         from ai_edge_litert.interpreter import Interpreter
 
         self._make_interpreter = Interpreter
-        self.version = importlib.metadata.version("ai-edge-litert")
+        self.version: str = ai_edge_litert.__version__  # to ask importlib.metadata takes 4 MB
         self._threads = threads
         self._bound: list[NDArray[Any]] = []
 

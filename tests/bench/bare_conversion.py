@@ -1,4 +1,4 @@
-"""The conversions a user would write with the libraries alone: ``bare.py BACKEND PRECISION OUT``."""
+"""The conversions a user would write with the libraries alone: ``bare_conversion.py BACKEND PRECISION OUT``."""
 
 from __future__ import annotations
 

@@ -1,0 +1,104 @@
+"""Whether the profiler's figures repeat, whether its other passes leave its latency alone, and how long it takes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from effort import Effort
+from files import Files
+from processes import ashore_command, cost_of
+from runners import fed
+from tables import Row, Section, Target
+from turns import Turns, estimate, exactly, in_turns
+
+import ashore
+from ashore.profiling.noise import disturbances
+from ashore.profiling.statistics import latency_of
+from ashore.types.profile import Profile
+
+_ALONE, _BESIDE = "latency pass alone", "with operators and memory"
+_REPEATS, _WARMUP, _RUNS = 3, 3, 20
+_APART, _UNCHANGED, _DURATION = Target("{:.1%}", 0.05), Target("{:.3f}x", 1.02, 0.98), Target("{:.1f} s", 60.0)
+
+
+def sections(files: Files, effort: Effort) -> list[Section]:
+    paths = [path for _, _, path in files.artifacts()]
+    profiles: list[Profile] = []
+    medians_us: dict[str, list[list[float]]] = {_ALONE: [], _BESIDE: []}
+
+    def plain() -> float:
+        begin = time.perf_counter()
+        profiles.append(_profile(paths, files.folder))
+        return time.perf_counter() - begin
+
+    def alone() -> float:
+        medians_us[_ALONE].append(_latency_pass_alone(paths, files))
+        return math.nan
+
+    def beside() -> float:
+        medians_us[_BESIDE].append(_medians_us(_profile(paths, files.folder, "--ops")))
+        return math.nan
+
+    walls_s = in_turns({"plain": plain, _ALONE: alone, _BESIDE: beside}, effort.profiles).figures["plain"]
+    return [_repeatability(profiles), _independence(profiles[0], medians_us), _duration(walls_s, len(paths))]
+
+
+def _profile(paths: Sequence[Path], folder: Path, *words: str) -> Profile:
+    """By the command, so that all is fresh."""
+    out = folder / "profile.json"
+    cost_of(ashore_command("profile", *map(str, paths), *words, "-o", str(out)))
+    return ashore.load_profile(out)
+
+
+def _medians_us(profile: Profile) -> list[float]:
+    return [latency.median_ns / 1000 for result in profile.results if (latency := latency_of(result))]
+
+
+def _latency_pass_alone(paths: Sequence[Path], files: Files) -> list[float]:
+    """What a profile's latency pass does, by hand, with nothing before or after."""
+    samples: list[list[int]] = [[] for _ in paths]
+    for _ in range(_REPEATS):
+        for kept, path in zip(samples, paths, strict=True):
+            with fed("native", path, files) as session:
+                session.repeat(_WARMUP)
+                kept += session.repeat(_RUNS)
+    return [float(np.median(each)) / 1000 for each in samples]
+
+
+def _repeatability(profiles: Sequence[Profile]) -> Section:
+    rows = []
+    for index, result in enumerate(profiles[0].results):
+        medians = [_medians_us(profile)[index] / 1000 for profile in profiles]
+        apart = exactly((max(medians) - min(medians)) / min(medians))
+        rows.append(Row(result.title, f"{min(medians):.3f}", f"{max(medians):.3f}", apart, _APART))
+    title = (
+        f"Medians of {len(profiles)} fast profiles, each in processes of its own (the target is for a quiet machine)"
+    )
+    return Section(title, ("p50, ms", "least", "most"), tuple(rows), _told(profiles))
+
+
+def _told(profiles: Sequence[Profile]) -> tuple[str, ...]:
+    """What the profiles themselves say of the machine."""
+    kinds = [disturbances(result.warnings) for profile in profiles for result in profile.results]
+    warned = sum(bool(each) for each in kinds)
+    words = ", ".join(sorted({kind for each in kinds for kind in each}))
+    return (f"{warned} of {len(kinds)} results warn of noise{f': {words}' if words else ''}",)
+
+
+def _independence(profile: Profile, medians_us: Mapping[str, Sequence[Sequence[float]]]) -> Section:
+    rows = []
+    for index, result in enumerate(profile.results):
+        turns = Turns({name: [each[index] for each in medians] for name, medians in medians_us.items()})
+        shown = [f"{turns.median(name) / 1000:.3f}" for name in (_ALONE, _BESIDE)]
+        rows.append(Row(result.title, *shown, turns.ratio(_BESIDE, _ALONE), _UNCHANGED))
+    title = "Latency in a profile with all passes against that of a latency pass alone"
+    return Section(title, ("p50, ms", "alone", "all passes"), tuple(rows))
+
+
+def _duration(walls_s: Sequence[float], artifacts: int) -> Section:
+    row = Row(f"{artifacts} artifacts", "", "", estimate(walls_s), _DURATION)
+    return Section("A fast profile on the host, whole command", ("ashore profile", "", ""), (row,))

@@ -1,0 +1,71 @@
+"""What ``Session.run`` costs a caller, beyond the inference itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from bare_runtime import BARE
+from effort import Effort
+from files import Files
+from runners import RUNNERS, fed
+from tables import Row, Section, Target
+from turns import RUNS_PER_ROUND, Turns, called, estimate, in_turns, medians_in_turns
+
+from ashore.interfaces import Session
+
+_OVER_LIBRARY, _OVER_RUNNER = Target("{:+.0f} µs", 150.0), Target("{:+.0f} µs", 100.0)
+
+
+def sections(files: Files, effort: Effort) -> list[Section]:
+    over_library, over_runner = [], []
+    for backend, precision, file in files.artifacts():
+        subject = f"{backend} {precision}"
+        with ExitStack() as stack:
+            sessions = {runner: stack.enter_context(fed(runner, file, files)) for runner in RUNNERS}
+            over_library += _library_rows(subject, backend, file, files, sessions, effort)
+            over_runner += [_runner_row(subject, name, each, files, effort) for name, each in sessions.items()]
+    library = "Session.run against the library in this very process, 1 thread, 224x224"
+    runner = "Session.run over the time the engine itself took for that run, 602 kB of input"
+    return [
+        Section(library, ("one inference, µs", "library", "session"), tuple(over_library)),
+        Section(runner, ("one inference, µs", "engine", "session"), tuple(over_runner)),
+    ]
+
+
+def _library_rows(
+    subject: str, backend: str, file: Path, files: Files, sessions: dict[str, Session], effort: Effort
+) -> list[Row]:
+    calls = {name: called(_call(session, files)) for name, session in sessions.items()}
+    turns = medians_in_turns({"library": called(BARE[backend](file, files.picture).call), **calls}, effort.rounds)
+    return [_over_library(subject, runner, turns) for runner in sessions]
+
+
+def _over_library(subject: str, runner: str, turns: Turns) -> Row:
+    theirs, ours = turns.median("library"), turns.median(runner)
+    figure = turns.difference(runner, "library")
+    return Row(f"{subject}, {runner} runner", f"{theirs:.0f}", f"{ours:.0f}", figure, _OVER_LIBRARY)
+
+
+def _runner_row(subject: str, runner: str, session: Session, files: Files, effort: Effort) -> Row:
+    """Of each call, so that noise inside the engine does not count."""
+    call, engine_us = _call(session, files), []
+
+    def over_us() -> float:
+        over = []
+        for _ in range(RUNS_PER_ROUND + 1):
+            (whole_us,) = called(call)(1)
+            engine_us.append(session.last_run_ns / 1000)
+            over.append(whole_us - engine_us[-1])
+        return float(np.median(over[1:]))
+
+    figure = estimate(in_turns({"over": over_us}, effort.rounds).figures["over"])
+    engine = float(np.median(engine_us))
+    return Row(f"{subject}, {runner} runner", f"{engine:.0f}", f"{engine + figure.value:.0f}", figure, _OVER_RUNNER)
+
+
+def _call(session: Session, files: Files) -> Callable[[], object]:
+    inputs = {session.inputs[0].name: files.picture}
+    return lambda: session.run(inputs)
