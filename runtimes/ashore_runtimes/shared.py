@@ -63,8 +63,11 @@ class SharedMemory:
         """Unmap as soon as nobody looks at an array any more."""
         self._map = None
 
-    def _mapped(self, size_bytes: int) -> mmap.mmap:
+    def _mapped(self, size_bytes: int) -> mmap.mmap | bytes:
         if self._map is None or len(self._map) < size_bytes:
+            there_bytes = os.fstat(self._fd).st_size
+            if there_bytes == size_bytes == 0:  # tensors without elements, and mmap takes no empty file
+                return b"\0"
             # The old map is not closed: arrays may still look at it. It goes when they go.
-            self._map = mmap.mmap(self._fd, os.fstat(self._fd).st_size)
+            self._map = mmap.mmap(self._fd, there_bytes)
         return self._map

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -18,7 +19,9 @@ from ashore.sources.arrays import load_arrays, save_arrays
 from ashore_runtimes.answers import Failure
 from ashore_runtimes.child import Child
 from ashore_runtimes.faults import reported_error
+from ashore_runtimes.frames import Slot
 from ashore_runtimes.launch import Launch
+from ashore_runtimes.shared import SharedMemory, anonymous_file
 from commands import Command
 from hostile.original import Original, seal
 
@@ -242,3 +245,16 @@ def test_an_engine_that_talks_without_end_is_quoted_in_part() -> None:
     error = reported_error(Failure("InvalidModel", "bad operator\n" * 9000), "loading net.tflite with litert", "")
     assert error.message.startswith("loading net.tflite with litert failed: bad operator\nbad operator")
     assert error.message.endswith(" … (115000 more characters)") and len(error.message) < 2200
+
+
+def test_outputs_without_elements_need_no_memory() -> None:
+    fd = anonymous_file("nothing")
+    try:
+        float32 = np.dtype(np.float32)
+        empty, nothing = SharedMemory(fd).arrays([Slot(0, (0, 3)), Slot(0, (2, 0))], [float32, float32])
+        assert (empty.shape, nothing.shape) == ((0, 3), (2, 0))
+        assert SharedMemory(fd).arrays([], []) == []
+        with pytest.raises(ValueError, match="empty file"):
+            SharedMemory(fd).arrays([Slot(0, (1,))], [float32])
+    finally:
+        os.close(fd)
