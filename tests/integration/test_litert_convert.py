@@ -108,6 +108,7 @@ def test_64_bit_integers_are_32_bit_in_the_file_and_the_manifest_says_so(tmp_pat
     manifest = manifest_of(ModelSource(Lookup().eval(), tokens[0], "net", evaluation=tokens), "fp32", tmp_path)
     assert [spec.dtype for spec in (*manifest.inputs, *manifest.outputs)] == ["int32", "float32", "int32"]
     assert manifest.parity.sqnr_db > 100
+    assert ashore.verify(tmp_path / manifest.file.name).identical  # though its golden inputs are PyTorch's, of 64 bits
 
 
 class SharedOutputs(nn.Module):
