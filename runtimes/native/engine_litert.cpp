@@ -1,13 +1,14 @@
 // LiteRT: loads a .tflite file and runs one signature of it through the CPU accelerator, which is XNNPACK.
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <set>
 #include <utility>
 
-#include "aligned_bytes.h"
 #include "clock.h"
 #include "counting.h"
+#include "guarded_bytes.h"
 #include "litert_api.h"
 #include "litert_profile.h"
 #include "litert_tensors.h"
@@ -91,6 +92,7 @@ class LiteRTModel final : public Model {
   void describe();
   void resize(const std::vector<ashore_view>& inputs);
   void place_outputs();
+  void read_output_shapes(bool allocate);
   void make_buffer(const litert::Edge& edge, void* data, uint64_t bytes, Buffers* buffers);
   void check(litert::Status status, ashore_status meaning, const std::string& doing) const;
 
@@ -100,7 +102,8 @@ class LiteRTModel final : public Model {
   litert::Profiler profiler_ = nullptr;
   litert::Edges edges_{};
   std::vector<std::vector<int64_t>> sizes_;        // of the inputs, as the library has them; empty while unknown
-  std::map<uint32_t, AlignedBytes> output_bytes_;  // by tensor
+  bool settled_ = true;                            // whether the outputs' shapes are known for the inputs' sizes
+  std::map<uint32_t, GuardedBytes> output_bytes_;  // by tensor
   std::map<uint32_t, void*> places_;               // of all tensors at the edge
   std::vector<size_t> told_;                       // which outputs the caller knows of
   Buffers input_buffers_, output_buffers_;
@@ -202,17 +205,29 @@ void LiteRTModel::resize(const std::vector<ashore_view>& inputs) {
   sizes_ = wanted;
 }
 
-// The library writes outputs into memory of the caller's, whose size follows from the inputs'.
+// Enough for what one output can grow by while the library runs.
+constexpr size_t kRoomToGrow = size_t{256} << 20;
+
+// The library writes outputs into memory of the caller's, whose size should follow from the inputs'. But the shape of
+// an output that the delegate computes from what lies outside of it changes only while the model runs: before, the
+// library tells that of the run before. So there is room for more, and the shapes are read again after the run.
 void LiteRTModel::place_outputs() {
+  read_output_shapes(true);
+  settled_ = std::all_of(inputs_.begin(), inputs_.end(), [](const TensorFacts& each) { return each.least == each.most; });
+  output_bytes_.clear();
+  for (const litert::Edge& edge : edges_.outputs) {
+    output_bytes_.try_emplace(edge.tensor, static_cast<size_t>(bytes_of(edge.facts)), settled_ ? 0 : kRoomToGrow);
+  }
+}
+
+void LiteRTModel::read_output_shapes(bool allocate) {
   std::vector<litert::Layout> layouts(edges_.outputs.size());
   check(api().GetCompiledModelOutputTensorLayouts(compiled_.handle, edges_.signature, layouts.size(), layouts.data(),
-                                                  true),
+                                                  allocate),
         ASHORE_INVALID_INPUT, "finding the shapes of the outputs");
-  output_bytes_.clear();
   for (litert::Edge& edge : edges_.outputs) {
     edge.type.layout = layouts[edge.place];
     litert::take_shape(edge.type.layout, &edge.facts);
-    output_bytes_.try_emplace(edge.tensor, static_cast<size_t>(bytes_of(edge.facts)));
   }
 }
 
@@ -224,6 +239,10 @@ uint64_t LiteRTModel::run() {
   end_counting();
   const uint64_t engine_ns = now_ns() - begin_ns;
   check(status, ASHORE_ENGINE_FAILED, "running the model");
+  if (!settled_) {
+    read_output_shapes(false);
+    settled_ = true;
+  }
   if (profiler_ != nullptr) {
     litert::drain(profiler_, &op_times_);
     op_times_.count_run();
