@@ -213,7 +213,8 @@ constexpr size_t kRoomToGrow = size_t{256} << 20;
 // library tells that of the run before. So there is room for more, and the shapes are read again after the run.
 void LiteRTModel::place_outputs() {
   read_output_shapes(true);
-  settled_ = std::all_of(inputs_.begin(), inputs_.end(), [](const TensorFacts& each) { return each.least == each.most; });
+  settled_ = std::all_of(inputs_.begin(), inputs_.end(),
+                         [](const TensorFacts& each) { return each.least == each.most; });
   output_bytes_.clear();
   for (const litert::Edge& edge : edges_.outputs) {
     output_bytes_.try_emplace(edge.tensor, static_cast<size_t>(bytes_of(edge.facts)), settled_ ? 0 : kRoomToGrow);
