@@ -28,8 +28,8 @@ size_t with_slack(size_t size) {
   return room / page_bytes() * page_bytes();
 }
 
-uint8_t* reserve_zeros(size_t size) {
-  void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+uint8_t* reserve_zeros(size_t size, int protection = PROT_READ | PROT_WRITE) {
+  void* memory = mmap(nullptr, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   return static_cast<uint8_t*>(memory);
 }
@@ -37,9 +37,10 @@ uint8_t* reserve_zeros(size_t size) {
 }  // namespace
 
 Mapping::Mapping(int fd, size_t size, Access access) : size_(size), reserved_(with_slack(size)) {
-  data_ = reserve_zeros(reserved_);
-  if (size == 0) return;
   const int protection = access == Access::kWrite ? PROT_READ | PROT_WRITE : PROT_READ;
+  // What cannot be written does not count against the limit on this process's memory: a file may be larger than that.
+  data_ = reserve_zeros(reserved_, protection);
+  if (size == 0) return;
   // Shared also for reading: whoever wrote the file meanwhile would be seen in private pages just as well.
   if (mmap(data_, size, protection, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
     const std::string reason = std::strerror(errno);

@@ -11,7 +11,7 @@ import ashore
 from ashore import ArtifactError
 from hostile.aliasing import alias_bombs
 
-MANY = 2000
+MANY = 1000
 BOMBS = [
     (suffix, *bomb)
     for backend, suffix in (("executorch", ".pte"), ("litert", ".tflite"))
