@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from ashore.sources import load_source
 from ashore.sources.arrays import load_arrays, load_samples
 from ashore.sources.prepare import prepare
 from ashore.sources.samples import read_samples, similar_samples
+from ashore.sources.spool import Spool
 from ashore.types.precision import Precision
 
 X = TensorSpec("x", (1, 4), "float32")
@@ -243,3 +246,31 @@ def test_similar_samples_keep_range_and_dtype() -> None:
         assert sample["x"].dtype == np.float32
         assert abs(sample["x"].mean() - 5) < 0.5 and abs(sample["x"].std() - 2) < 0.5
         assert set(sample["ids"].ravel()) <= {7, 9}
+
+
+def test_evaluation_samples_lie_on_disk_and_read_as_they_were_given() -> None:
+    given = [{"x": np.full((2, 3), i, np.float32), "n": np.array(i), "none": np.zeros((0, 4), bool)} for i in range(3)]
+    spool = Spool(iter(given))
+    assert len(spool) == 3
+    for again in (list(spool), [spool[i] for i in range(3)]):
+        for before, after in zip(given, again, strict=True):
+            for name, array in before.items():
+                np.testing.assert_array_equal(after[name], array)
+                assert after[name].dtype == array.dtype and after[name].shape == array.shape
+    with pytest.raises(IndexError):
+        spool[3]
+
+
+def test_only_one_evaluation_sample_at_a_time_is_held() -> None:
+    """A source that makes its samples one by one never has two of them at once."""
+    made: list[weakref.ref[np.ndarray]] = []
+
+    def samples() -> Iterator[np.ndarray]:
+        for _ in range(4):
+            assert sum(each() is not None for each in made) <= 1
+            sample = np.zeros((1, 4), np.float32)
+            made.append(weakref.ref(sample))
+            yield sample
+
+    source = ModelSource(torch.nn.Identity(), (torch.zeros(1, 4),), evaluation=samples)
+    assert len(prepare(source).evaluation) == 4

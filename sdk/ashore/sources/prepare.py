@@ -14,7 +14,8 @@ from ashore.sources.example import check_descriptions, example_call
 from ashore.sources.exported import check_program
 from ashore.sources.layers import check_layer_rules
 from ashore.sources.provenance import describe_source
-from ashore.sources.samples import read_samples, similar_samples, to_array
+from ashore.sources.samples import each_sample, read_samples, similar_samples, to_array
+from ashore.sources.spool import Spool
 from ashore.sources.threads import fastest_threads
 from ashore.types.conversion import ConversionRequest
 from ashore.types.manifest import SourceRecord
@@ -78,10 +79,10 @@ class PreparedSource:
         return read_samples(self.source.calibration, self.inputs, purpose="calibration")
 
     @cached_property
-    def evaluation(self) -> tuple[Sample, ...]:
+    def evaluation(self) -> Spool | tuple[Sample, ...]:
         """Samples to judge files on: the source's own, else held back from calibration, else like the example."""
         if self.source.evaluation is not None:
-            return read_samples(self.source.evaluation, self.inputs, purpose="evaluation")
+            return Spool(each_sample(self.source.evaluation, self.inputs, purpose="evaluation"))
         if self.source.calibration in (None, "random"):
             return self._generated()
         return self._given_calibration[-_held_back(len(self._given_calibration)) :]

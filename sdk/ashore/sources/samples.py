@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,34 +12,34 @@ from ashore.types.source import Samples
 from ashore.types.tensor import Array, Sample, TensorSpec
 
 
-def read_samples(
-    samples: Samples, inputs: Sequence[TensorSpec], *, purpose: str, most: int | None = None
-) -> tuple[Sample, ...]:
-    """At most ``most`` samples, each checked.
+def read_samples(samples: Samples, inputs: Sequence[TensorSpec], *, purpose: str) -> tuple[Sample, ...]:
+    """All samples, each checked.
 
     Raises:
         UsageError: there is none, or one has another name, shape or dtype than the model's input, or NaN in it.
     """
-    drawn: list[Sample] = []
+    return tuple(each_sample(samples, inputs, purpose=purpose))
+
+
+def each_sample(samples: Samples, inputs: Sequence[TensorSpec], *, purpose: str) -> Iterator[Sample]:
+    """As :func:`read_samples`, one after another, so that nobody has to hold them all."""
+    found = False
     for index, value in enumerate(_iterate(samples, purpose)):
-        if most is not None and index >= most:
-            break
-        drawn.append(
-            _checked(_by_name(value, inputs, f"{purpose} sample {index}"), inputs, f"{purpose} sample {index}")
-        )
-    if not drawn:
+        what = f"{purpose} sample {index}"
+        yield _checked(_by_name(value, inputs, what), inputs, what)
+        found = True
+    if not found:
         raise UsageError(f"the {purpose} set is empty", "give at least one sample; 32 to 200 are usual")
-    return tuple(drawn)
 
 
-def _iterate(samples: Samples, purpose: str) -> Iterable[Any]:
+def _iterate(samples: Samples, purpose: str) -> Iterator[Any]:
     if isinstance(samples, str | bytes | Mapping):
         raise UsageError(
             f"the {purpose} set is a {type(samples).__name__}, {str(samples)[:80]!r}",
             "give a list of samples, or a function that returns one; files are given with --calibration PATH",
         )
     try:
-        return list(samples() if callable(samples) else samples)
+        yield from samples() if callable(samples) else samples
     except Exception as error:
         what = f"function that makes the {purpose} samples" if callable(samples) else f"{purpose} set"
         raise UsageError(
