@@ -43,6 +43,7 @@ bench: system $(READY)
 	$(BIN)/python tests/bench/bench.py $(SECTION) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 picture: system $(READY)
+	mkdir -p docs/pictures
 	$(BIN)/python tests/browser.py demo/report.html docs/pictures/report.png
 
 # Without them models still run on this machine, through Python; so whatever happens here, the work goes on.
