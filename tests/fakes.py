@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,6 +26,7 @@ from ashore.types.reading import MemoryReading, OpTimes
 from ashore.types.target import TargetInfo, TargetKind
 from ashore.types.tensor import Array, Sample, TensorSpec
 from fake_costs import FakeClock, costs_of
+from fake_trial import FakeTrial, noise_of_file, shaken
 
 _MARK = b"FAKE"
 
@@ -44,6 +45,10 @@ class Behaviour:
     prints: str = ""
     bytes: int = 4096
     sleep_s: float = 0.0
+    int8_noise: dict[str, float] = field(default_factory=dict)
+    """By module path: what int8 of this layer adds to every output value, in turns with its negative."""
+    float_start: tuple[str, ...] = ()
+    """What plain int8 keeps in float."""
     child: bool = False
     """Whether it works in a child process while it sleeps."""
 
@@ -89,6 +94,10 @@ class FakeConverter:
         delegation = Delegation(3, 4, 1, (UndelegatedOp("aten.mm", 1),))
         return Conversion(request.inputs, request.outputs, "none", delegation, {"fake": "1"}, request.recipe)
 
+    def trial(self, request: ConversionRequest, progress: Callable[[str], None]) -> FakeTrial:
+        progress("trying")
+        return FakeTrial(request, self._behaviour.int8_noise, self._behaviour.float_start)
+
     def inspect(self, path: Path) -> FileContents:
         made = _made(path)
         return FileContents(
@@ -97,10 +106,11 @@ class FakeConverter:
 
 
 class ShamConverter(FakeConverter):
-    """A second backend, which can behave differently."""
+    """A second backend, which can behave differently and offers no trials."""
 
     backend = "sham"
     suffix = ".sham"
+    trial = None  # type: ignore[assignment]
 
 
 def _work(behaviour: Behaviour) -> None:
@@ -155,7 +165,8 @@ class FakeSession:
             raise InputMismatch(f"unknown input among {sorted(inputs)}", "name them as the model does")
         self.last_run_ns = self._clock.next() if self._clock.runs else self._clock.first()
         results = run_eager(self._made.request.model, inputs, self.outputs)  # type: ignore[arg-type]
-        return {name: _spoiled(array, self._made.behaviour) for name, array in results.items()}
+        noise = noise_of_file(self._made.behaviour.int8_noise, self._made.request.recipe)
+        return {name: shaken(_spoiled(array, self._made.behaviour), noise) for name, array in results.items()}
 
     def repeat(self, runs: int) -> list[int]:
         return [self._clock.next() for _ in range(runs)]
@@ -180,8 +191,7 @@ def _spoiled(array: Array, behaviour: Behaviour) -> Array:
     spoiled = np.array(array)
     if behaviour.spoil:
         spoiled.reshape(-1)[0] = float(behaviour.spoil)
-    signs = np.where(np.arange(spoiled.size).reshape(spoiled.shape) % 2, 1, -1)
-    return (spoiled + behaviour.noise * signs).astype(array.dtype) if behaviour.noise else spoiled
+    return shaken(spoiled, behaviour.noise)
 
 
 @dataclass

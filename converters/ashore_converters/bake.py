@@ -108,6 +108,14 @@ def _own_class(layer: torch.nn.Module) -> None:
     layer.__class__ = type(shared.__name__, shared.__bases__, own)
 
 
+_PACKED_LINEAR = "torch.ao.nn.quantized.dynamic.modules.linear.Linear"
+
+
+def count_packed_linear(module: torch.nn.Module) -> int:
+    """Layers that become plain linear ones when the model is baked."""
+    return sum(f"{type(layer).__module__}.{type(layer).__name__}" == _PACKED_LINEAR for layer in module.modules())
+
+
 def _replace_packed_layers(module: torch.nn.Module, path: str = "") -> None:
     """Put float layers in the place of ``torch.ao.nn.quantized`` ones, whose packed weights cannot be exported."""
     for name, child in list(module.named_children()):
@@ -120,7 +128,7 @@ def _replace_packed_layers(module: torch.nn.Module, path: str = "") -> None:
 
 def _float_layer(packed: torch.nn.Module, path: str) -> torch.nn.Module:
     kind = f"{type(packed).__module__}.{type(packed).__name__}"
-    if kind == "torch.ao.nn.quantized.dynamic.modules.linear.Linear":
+    if kind == _PACKED_LINEAR:
         return _float_linear(packed)
     raise UnsupportedModel(
         f"layer '{path}' is {kind}, which holds packed weights that no backend can read",

@@ -6,7 +6,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 from ashore.errors import TargetUnavailable
-from ashore.interfaces import Progress
+from ashore.interfaces import Progress, Trial
 from ashore.types.conversion import Conversion, ConversionRequest, FileContents
 
 _LIBRARIES = ("torch", "executorch", "torchao")
@@ -43,7 +43,18 @@ class ExecuTorchConverter:
             versions={name: metadata.version(name) for name in ("executorch", "torch", "torchao")},
             recipe=written.recipe,
             warnings=written.warnings,
+            layers=written.layers,
         )
+
+    def trial(self, request: ConversionRequest, progress: Progress) -> Trial:
+        """See :class:`ashore.interfaces.OffersTrials`."""
+        self.check(request)
+        from ashore_converters.executorch_quiet import quiet_libraries
+
+        with quiet_libraries():
+            from ashore_converters.executorch_layer_trial import ExecuTorchTrial
+
+            return ExecuTorchTrial(request, progress)
 
     def inspect(self, path: Path) -> FileContents:
         """Read a .pte; see :class:`ashore.interfaces.Converter`."""

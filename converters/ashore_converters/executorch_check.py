@@ -8,13 +8,13 @@ from ashore.errors import UnsupportedModel
 from ashore.sources.layers import check_layer_rules
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
-from ashore_converters.bake import QuantizedWeight, quantized_weights
+from ashore_converters.bake import QuantizedWeight, count_packed_linear, quantized_weights
 from ashore_converters.executorch_layers import (
     count_convolutions,
     is_quantized_program,
     linear_weights,
-    recurrent_paths,
 )
+from ashore_converters.executorch_recurrent import recurrent_paths
 
 _FLOAT, _HALF, _STATIC = Precision.FP32, Precision.FP16, Precision.INT8
 _DYNAMIC, _FOUR_BITS = Precision.INT8_DYNAMIC, Precision.INT4
@@ -42,7 +42,7 @@ def cautions(request: ConversionRequest) -> tuple[str, ...]:
     check_layer_rules(request.recipe, request.model.get_submodule("model"))
     if is_quantized_program(request.model):
         return _own_quantization(request)
-    return (*_already_quantized(request), *_left_float(request))
+    return (*_already_quantized(request), *_unrolled(request), *_left_float(request))
 
 
 def runs_as_quantized(weight: QuantizedWeight) -> bool:
@@ -52,11 +52,6 @@ def runs_as_quantized(weight: QuantizedWeight) -> bool:
 
 def _refuse_recipe(request: ConversionRequest) -> None:
     recipe = request.recipe
-    if recipe.precision is Precision.MIXED:
-        raise UnsupportedModel(
-            "the executorch converter does not search for a mixed precision yet",
-            "use --precision int8 with layer rules that keep sensitive layers in fp32",
-        )
     for rule in recipe.layers:
         allowed = _LAYER_PRECISIONS[recipe.precision]
         if rule.precision not in allowed:
@@ -127,7 +122,8 @@ def _left_float(request: ConversionRequest) -> Iterator[str]:
         )
     if precision in (_FLOAT, _HALF):
         return
-    _refuse_nothing_to_quantize(precision, len(linear), convolutions)
+    matrices = len(linear) + count_packed_linear(request.model) + len(recurrent_paths(request, looped=True))
+    _refuse_nothing_to_quantize(precision, matrices, convolutions)
     if precision in (_DYNAMIC, _FOUR_BITS) and convolutions:
         yield (
             f"{precision} quantizes linear layers only: {_counted(convolutions)} of this model "
@@ -138,9 +134,15 @@ def _left_float(request: ConversionRequest) -> Iterator[str]:
         odd = [weight.path for weight in linear if not weight.divides_into(size)]
         if odd:
             yield f"{_some(odd)} stay in fp32: their inputs do not divide into groups of {size}"
-    recurrent = recurrent_paths(request.model)
-    if recurrent:
-        yield f"{_some(recurrent)}: recurrent layers keep fp32 weights on ExecuTorch"
+
+
+def _unrolled(request: ConversionRequest) -> Iterator[str]:
+    paths = recurrent_paths(request, looped=False)
+    if paths:
+        yield (
+            f"{_some(paths)}: unrolled over time, some twenty operators and a second of conversion a step, with fp32 "
+            "weights; LSTM and GRU become loops in fp32 and int8, with fixed shapes"
+        )
 
 
 def _refuse_nothing_to_quantize(precision: Precision, linear: int, convolutions: int) -> None:

@@ -12,7 +12,7 @@ from torch.export import ExportedProgram
 
 from ashore.errors import LoweringFailed
 from ashore.interfaces import Progress
-from ashore.types.conversion import ConversionRequest
+from ashore.types.conversion import ConversionRequest, PlacedLayer
 from ashore.types.precision import Precision
 from ashore.types.recipe import LayerRule, Recipe
 from ashore.types.tensor import TensorSpec
@@ -20,9 +20,11 @@ from ashore_converters.bake import bake
 from ashore_converters.executorch_check import runs_as_quantized
 from ashore_converters.executorch_export import export
 from ashore_converters.executorch_half import HalfInside
-from ashore_converters.executorch_layers import is_quantized_program
+from ashore_converters.executorch_layers import enclosing, is_quantized_program, precision_at
 from ashore_converters.executorch_lower import LayersLeftOut, lower
+from ashore_converters.executorch_places import placed_layers
 from ashore_converters.executorch_quantize import quantize_4bit, quantize_dynamic
+from ashore_converters.executorch_recurrent import forget, loop_recurrent, loops
 from ashore_converters.executorch_static import QuantizedProgram, quantize_static
 
 
@@ -34,24 +36,38 @@ class Written:
     outputs: tuple[TensorSpec, ...]
     recipe: Recipe
     warnings: tuple[str, ...] = ()
+    layers: tuple[PlacedLayer, ...] = ()
 
 
 def write_program(request: ConversionRequest, destination: Path, progress: Progress) -> Written:
     progress("exporting with torch.export")
-    program = export(_prepared_module(request), request)
+    module = _prepared_module(request)
+    steps = loop_recurrent(module) if loops(request) else []
     try:
-        return _write_quantized(_quantized(program, request, progress), destination, progress)
+        program = export(module, request)
+        return replace(_write_program(program, request, destination, progress), layers=placed_layers(program.graph))
+    finally:
+        forget(steps)
+
+
+def _write_program(
+    program: ExportedProgram, request: ConversionRequest, destination: Path, progress: Progress
+) -> Written:
+    try:
+        return _write_quantized(_quantized(program, request, progress), request, destination, progress)
     except LayersLeftOut as left_out:
         again = _without(left_out.module_paths, request)
         told = f"{', '.join(left_out.module_paths)} stay in fp32: XNNPACK does not take them in int8"
         quantized = _quantized(program, again, progress)
         quantized = replace(quantized, warnings=(*quantized.warnings, told))
-        return _write_quantized(quantized, destination, progress)
+        return _write_quantized(quantized, again, destination, progress)
 
 
-def _write_quantized(quantized: QuantizedProgram, destination: Path, progress: Progress) -> Written:
+def _write_quantized(
+    quantized: QuantizedProgram, request: ConversionRequest, destination: Path, progress: Progress
+) -> Written:
     progress("lowering to XNNPACK")
-    _write(lower(quantized.program), destination)
+    _write(lower(quantized.program, lambda path: _int8_at(path, request.recipe)), destination)
     return Written(quantized.inputs, quantized.outputs, quantized.recipe, quantized.warnings)
 
 
@@ -64,6 +80,10 @@ def _without(module_paths: list[str], request: ConversionRequest) -> ConversionR
             "put functional convolutions and linear calls into modules, or use --precision fp16",
         )
     return replace(request, recipe=replace(request.recipe, layers=(*rules, *request.recipe.layers)))
+
+
+def _int8_at(path: str, recipe: Recipe) -> bool:
+    return precision_at(recipe, enclosing(path)) not in (Precision.FP32, Precision.FP16)
 
 
 def _prepared_module(request: ConversionRequest) -> torch.nn.Module:

@@ -53,10 +53,6 @@ def is_quantized_program(module: torch.nn.Module) -> bool:
     return any(str(node.target).startswith("quantized_decomposed.") for graph in graphs for node in graph.nodes)
 
 
-def recurrent_paths(module: torch.nn.Module) -> list[str]:
-    return [user_path(path) for path, layer in module.named_modules() if isinstance(layer, torch.nn.RNNBase)]
-
-
 def precision_at(recipe: Recipe, module_paths: list[str]) -> Precision:
     """What the recipe asks for code inside of all these modules: its first rule that names one of them."""
     for rule in recipe.layers:

@@ -9,6 +9,7 @@ from torch.export import ExportedProgram
 
 from ashore.errors import ConversionError
 from ashore_converters.executorch_failures import lowering_failed, node_path, unsupported_operators
+from ashore_converters.executorch_recurrent_lower import Int8Wanted, delegate_steps
 
 
 class LayersLeftOut(Exception):
@@ -20,8 +21,10 @@ class LayersLeftOut(Exception):
         self.module_paths = module_paths
 
 
-def lower(program: ExportedProgram) -> Any:
+def lower(program: ExportedProgram, int8_steps: Int8Wanted) -> Any:
     """An executorch program, as much of it as possible in XNNPACK delegates.
+
+    ``int8_steps`` tells for the path of a recurrent layer whether its steps have int8 weights.
 
     Raises:
         UnsupportedModel: an operator without a kernel.
@@ -38,6 +41,7 @@ def lower(program: ExportedProgram) -> Any:
         # The validity check refuses quantized graphs and operators that have a kernel all the same.
         config = EdgeCompileConfig(_check_ir_validity=False)
         edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()], compile_config=config)
+        delegate_steps(edge, int8_steps)
         graph, stage = edge.exported_program().graph, "emitting the program"
         _check_layers(graph)
         lowered = edge.to_executorch(ExecutorchBackendConfig(extract_delegate_segments=True))

@@ -13,6 +13,7 @@ from ashore.types.recipe import Recipe
 from ashore_converters.executorch_export import example_tensors, export_again
 from ashore_converters.executorch_failures import node_paths
 from ashore_converters.executorch_layers import enclosing, linear_weights, precision_at
+from ashore_converters.executorch_norms import unfold_shared_norms
 from ashore_converters.executorch_observers import specs
 from ashore_converters.executorch_quantizer import GraphQuantizer
 
@@ -31,6 +32,7 @@ def observed(graph: GraphModule, recipe: Recipe) -> GraphModule:
     def precision_of(node: Node) -> Precision:
         return precision_at(recipe, node_paths(node))
 
+    unfold_shared_norms(graph)
     prepared: GraphModule = prepare_pt2e(graph, GraphQuantizer(specs(), precision_of))
     return prepared
 

@@ -65,12 +65,7 @@ class QuantizedProgram:
 
 def quantize_static(program: ExportedProgram, request: ConversionRequest, progress: Progress) -> QuantizedProgram:
     """int8 weights and activations, with ranges observed on the calibration samples one by one."""
-    graph = program.module(check_guards=False)
-    recipe = request.recipe if request.recipe.int8_io else _with_unrounded_scores(request.recipe, graph.graph)
-    prepared = observed(graph, recipe)
-    progress(f"observing ranges on {len(request.calibration)} samples")
-    run(prepared, [sample_tensors(sample, request.inputs) for sample in request.calibration])
-    _keep_output_ranges(prepared)
+    prepared, recipe = observe(program.module(check_guards=False), request, progress)
     warnings: tuple[str, ...] = ()
     if not (request.recipe.layers or request.recipe.int8_io):  # else the user has decided which layers are float
         progress("measuring which first layers are worth keeping in float")
@@ -82,12 +77,22 @@ def quantize_static(program: ExportedProgram, request: ConversionRequest, progre
     return QuantizedProgram(export_again(converted, request), request.inputs, request.outputs, recipe, warnings)
 
 
+def observe(graph: GraphModule, request: ConversionRequest, progress: Progress) -> tuple[GraphModule, Recipe]:
+    """``graph`` with observers that have seen the calibration samples, and the recipe with rules for its scores."""
+    recipe = request.recipe if request.recipe.int8_io else _with_unrounded_scores(request.recipe, graph.graph)
+    prepared = observed(graph, recipe)
+    progress(f"observing ranges on {len(request.calibration)} samples")
+    run(prepared, [sample_tensors(sample, request.inputs) for sample in request.calibration])
+    _keep_output_ranges(prepared)
+    return prepared, recipe
+
+
 def _with_unrounded_scores(recipe: Recipe, graph: Graph) -> Recipe:
     (output,) = (node for node in graph.nodes if node.op == "output")
     makers = [_maker(node) for node in output.all_input_nodes]
     paths = dict.fromkeys(node_path(node) for node in makers if is_linear(node))
     rules = [LayerRule(re.escape(path), Precision.INT8_DYNAMIC) for path in paths if path]
-    return replace(recipe, layers=(*recipe.layers, *rules))
+    return replace(recipe, layers=tuple(dict.fromkeys((*recipe.layers, *rules))))
 
 
 def _maker(node: Node) -> Node:
@@ -108,6 +113,16 @@ def _keep_output_ranges(prepared: GraphModule) -> None:
 
 
 def _choose_start(prepared: GraphModule, recipe: Recipe, request: ConversionRequest) -> tuple[Recipe, tuple[str, ...]]:
+    found, first = measure_start(prepared, request)
+    kept = [node_path(node) for node in first]
+    drop_observers(prepared, first)
+    rules = tuple(LayerRule(re.escape(path), Precision.FP32) for path in kept)
+    samples = len(_spread(request.calibration))
+    return replace(recipe, layers=(*rules, *recipe.layers)), _told(found, kept, samples)
+
+
+def measure_start(prepared: GraphModule, request: ConversionRequest) -> tuple[FloatStart, list[Node]]:
+    """What the first layers gain by staying in float, and those of them that should."""
     first = _first_layers(prepared)
     samples = _spread(request.calibration)
     inputs = [sample_tensors(sample, request.inputs) for sample in samples]
@@ -117,10 +132,7 @@ def _choose_start(prepared: GraphModule, recipe: Recipe, request: ConversionRequ
         return sqnr_db(reference, trial.outputs(inputs, first[:count]))
 
     found = choose_float_start(measure, len(first))
-    kept = [node_path(node) for node in first[: found.layers]]
-    drop_observers(prepared, first[: found.layers])
-    rules = tuple(LayerRule(re.escape(path), Precision.FP32) for path in kept)
-    return replace(recipe, layers=(*rules, *recipe.layers)), _told(found, kept, len(samples))
+    return found, first[: found.layers]
 
 
 def _spread(samples: Sequence[Sample]) -> Sequence[Sample]:
@@ -131,12 +143,12 @@ def _spread(samples: Sequence[Sample]) -> Sequence[Sample]:
 def _first_layers(prepared: GraphModule) -> list[Node]:
     """Layers from the start of the graph while they follow one another, can be named, and are cheap."""
     every = list(layers(prepared.graph))
-    limit = MAX_FLOAT_SHARE * sum(_multiplications(node, prepared) for node in every)
+    limit = MAX_FLOAT_SHARE * sum(multiplications(node, prepared) for node in every)
     first: list[Node] = []
     for node in every[:MAX_LAYERS]:
         path = node_path(node)
         shared = sum(node_path(other).startswith(path) for other in every) > 1
-        taken = sum(_multiplications(layer, prepared) for layer in [*first, node])
+        taken = sum(multiplications(layer, prepared) for layer in [*first, node])
         if not path or shared or taken > limit or not _follows(node, first):
             break
         first.append(node)
@@ -155,7 +167,7 @@ def _follows(layer: Node, before: list[Node]) -> bool:
     return node.op == "placeholder" and not before
 
 
-def _multiplications(layer: Node, prepared: GraphModule) -> int:
+def multiplications(layer: Node, prepared: GraphModule) -> int:
     weight = weight_of(layer, prepared)
     return prod(int(size) for size in layer.meta["val"].shape) * weight[0].numel()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch.fx import GraphModule, Node
@@ -30,6 +31,19 @@ class Trial:
         finally:
             for observer in observers.values():
                 observer.simulate = False
+
+
+@contextmanager
+def simulating(prepared: GraphModule) -> Iterator[None]:
+    """Inside, every observer rounds as the file will."""
+    observers = [observer for _, observer in _observers(prepared)]
+    for observer in observers:
+        observer.simulate = True
+    try:
+        yield
+    finally:
+        for observer in observers:
+            observer.simulate = False
 
 
 def run(prepared: GraphModule, inputs: Sequence[tuple[torch.Tensor, ...]]) -> list[Array]:

@@ -21,13 +21,22 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from ashore.errors import LoweringFailed, TargetUnavailable
-from ashore.interfaces import Progress
-from ashore.types.conversion import Conversion, ConversionRequest, Delegation, FileContents, UndelegatedOp
+from ashore.interfaces import Progress, Trial
+from ashore.types.conversion import (
+    Conversion,
+    ConversionRequest,
+    Delegation,
+    FileContents,
+    LayerKind,
+    PlacedLayer,
+    UndelegatedOp,
+)
 from ashore.types.precision import Precision
 from ashore.types.tensor import TensorSpec
 from ashore_converters.bake import bake
 from ashore_converters.litert_checks import cautions
 from ashore_converters.litert_file import FileGraph, read_file
+from ashore_converters.litert_layers import ROOT
 from ashore_converters.litert_quiet import quiet
 from ashore_converters.litert_static import StaticFile
 from ashore_converters.litert_trial import try_file
@@ -60,12 +69,29 @@ class LiteRTConverter:
 
     def convert(self, request: ConversionRequest, destination: Path, progress: Progress) -> Conversion:
         self.check(request)
-        quantized = _quantized(self._float_file(request, progress), request, progress)
+        content = self._float_file(request, progress)
+        quantized = _quantized(content, request, progress)
         destination.write_bytes(quantized.content)
         progress("trying the file")
         delegation = _tried(destination, request)
         inputs, outputs = _edges(read_file(destination), request)
-        return Conversion(inputs, outputs, DELEGATE, delegation, _versions(), quantized.recipe, quantized.warnings)
+        return Conversion(
+            inputs,
+            outputs,
+            DELEGATE,
+            delegation,
+            _versions(),
+            quantized.recipe,
+            quantized.warnings,
+            _placed_layers(content, request),
+        )
+
+    def trial(self, request: ConversionRequest, progress: Progress) -> Trial:
+        """See :class:`ashore.interfaces.OffersTrials`."""
+        self.check(request)
+        from ashore_converters.litert_layer_trial import LiteRTTrial
+
+        return LiteRTTrial(self._float_file(request, progress), request, progress)
 
     def _float_file(self, request: ConversionRequest, progress: Progress) -> bytes:
         """Lowering is most of the work, and the same for every precision of a model."""
@@ -88,6 +114,14 @@ def _nothing_delegated(graph: FileGraph) -> Delegation:
     return Delegation(0, len(graph.ops), 0, tuple(UndelegatedOp(op, n) for op, n in graph.main_op_counts().items()))
 
 
+_KINDS = {
+    "CONV_2D": LayerKind.DENSE,
+    "FULLY_CONNECTED": LayerKind.DENSE,
+    "DEPTHWISE_CONV_2D": LayerKind.DEPTHWISE,
+    "TRANSPOSE_CONV": LayerKind.TRANSPOSED,
+}
+
+
 @dataclass(frozen=True)
 class _Lowered:
     state: object
@@ -102,6 +136,7 @@ def _state(request: ConversionRequest) -> object:
 
 def _lower(request: ConversionRequest, progress: Progress) -> bytes:
     from ashore_converters.litert_dynamic import at_other_size, join
+    from ashore_converters.litert_edit import with_flat_biases
     from ashore_converters.litert_graph import export, lower
 
     with quiet():  # copying torch's own tree specs makes torch warn of itself
@@ -110,11 +145,11 @@ def _lower(request: ConversionRequest, progress: Progress) -> bytes:
     program = export(request)
     progress("lowering to LiteRT")
     model = lower(program, request)
-    if not any(spec.dynamic for spec in request.inputs):
-        return model
-    progress("lowering at another size")
-    resized = at_other_size(request)
-    return join(model, lower(export(resized), resized), request, resized)
+    if any(spec.dynamic for spec in request.inputs):
+        progress("lowering at another size")
+        resized = at_other_size(request)
+        model = join(model, lower(export(resized), resized), request, resized)
+    return with_flat_biases(model)
 
 
 def _quantized(content: bytes, request: ConversionRequest, progress: Progress) -> StaticFile:
@@ -136,6 +171,19 @@ def _quantized(content: bytes, request: ConversionRequest, progress: Progress) -
         return StaticFile(content, recipe)
     progress("quantizing")
     return StaticFile(quantize(file, recipe), recipe)
+
+
+def _placed_layers(content: bytes, request: ConversionRequest) -> tuple[PlacedLayer, ...]:
+    """Of the float file, whose operators and order every quantized one keeps."""
+    from ashore_converters.litert_quantize import open_float_file
+
+    file = open_float_file(content, request.model)
+    kinds = [(op, _KINDS[op.name]) for op in file.graph.ops if op.name in _KINDS]
+    return tuple(PlacedLayer(_own_path(file.layers.of(op)), kind) for op, kind in kinds)
+
+
+def _own_path(paths: tuple[str, ...]) -> str:
+    return paths[-1] if paths and paths[-1] != ROOT else ""
 
 
 def _tried(path: Path, request: ConversionRequest) -> Delegation:

@@ -34,11 +34,6 @@ def cautions(request: ConversionRequest) -> tuple[str, ...]:
 
 
 def _refuse_recipe(recipe: Recipe) -> None:
-    if recipe.precision is Precision.MIXED:
-        raise UnsupportedModel(
-            "the litert converter does not search for a mixed precision",
-            "use --precision int8 with layer rules that keep sensitive layers in fp32",
-        )
     if recipe.int8_io and recipe.precision is not Precision.INT8:
         raise UnsupportedModel(
             f"int8_io asks for int8 tensors at the edge of a file of {recipe.precision}",
@@ -100,6 +95,12 @@ def _unsuited(request: ConversionRequest) -> Iterator[str]:
             "in transformers and recurrent nets only layers with weights become static int8 on LiteRT; int8-dynamic "
             "is smaller there, needs no calibration and is usually faster"
         )
+    recurrent = _recurrent(request)
+    if recurrent:
+        yield (
+            f"{_some(recurrent)}: LiteRT unrolls recurrent layers over time; the file and the time of its conversion "
+            "grow with the sequence (256 steps: two minutes)"
+        )
     convolutions, depthwise = _convolutions(request)
     if asked & {Precision.INT8_DYNAMIC, Precision.INT4} and depthwise:
         yield (
@@ -108,6 +109,13 @@ def _unsuited(request: ConversionRequest) -> Iterator[str]:
         )
     if Precision.INT4 in asked and convolutions:
         yield f"the weights of convolutions ({_some(convolutions)}) stay int8: LiteRT has 4 bits for matrices only"
+
+
+def _recurrent(request: ConversionRequest) -> list[str]:
+    import torch
+
+    layers = request.model.named_modules()
+    return [user_path(path) for path, layer in layers if isinstance(layer, torch.nn.RNNBase)]
 
 
 def _is_sequence_model(request: ConversionRequest) -> bool:

@@ -90,6 +90,25 @@ def with_copied_outputs(content: bytes) -> bytes:
     return file.packed()
 
 
+def with_flat_biases(content: bytes) -> bytes:
+    """Give the bias of every transposed convolution its one axis.
+
+    The lowering writes it as [1, 1, 1, channels]; quantized along its first axis it has more scales than elements
+    there, and the file does not load.
+    """
+    file = open_file(content)
+    used = [
+        (file.op_name(op), place, int(index)) for op in file.graph.operators for place, index in enumerate(op.inputs)
+    ]
+    biases = {index for name, place, index in used if (name, place) == ("TRANSPOSE_CONV", 3) and index >= 0}
+    elsewhere = {index for name, place, index in used if (name, place) != ("TRANSPOSE_CONV", 3)}
+    deep = [index for index in biases - elsewhere if len(file.graph.tensors[index].shape) > 1]
+    for index in deep:
+        tensor = file.graph.tensors[index]
+        tensor.shape, tensor.shapeSignature = np.array([np.prod(tensor.shape)], np.int32), None
+    return file.packed() if deep else content
+
+
 def with_float_edges(content: bytes) -> bytes:
     """Give quantized inputs and outputs a float side: QUANTIZE after the one, DEQUANTIZE before the other."""
     file = open_file(content)

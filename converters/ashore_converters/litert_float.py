@@ -25,6 +25,9 @@ MAX_FLOAT_SHARE = 0.1
 MIN_GRID_DB = 20.0
 """A tensor that 256 even levels describe worse than this has outliers that waste most of them."""
 
+_NORMALISING = {"RSQRT", "SQRT"}
+"""The heart of layer, group and instance norms; a variance in int8 ruins what is divided by it."""
+
 _SCORES = {"SOFTMAX", "LOGISTIC", "LOG_SOFTMAX", "RESHAPE", "SQUEEZE"}
 """Operators that may stand between the layer that makes the scores and the model's output."""
 
@@ -32,10 +35,12 @@ _SCORES = {"SOFTMAX", "LOGISTIC", "LOG_SOFTMAX", "RESHAPE", "SQUEEZE"}
 def kept_float(file: FloatFile, observed: Observed, model: torch.nn.Module) -> frozenset[str]:
     """Scopes of operators that no int8 can serve.
 
-    In nets with attention or recurrence, all that lies between the layers with weights: it loses most, and most of it
-    the delegate does not take in int8. Everywhere, masks of minus infinity, outliers, and what computes indices.
+    In nets with attention, recurrence or norms that are computed at run time, all that lies between the layers with
+    weights: it loses most, and most of it the delegate does not take in int8. Everywhere, masks of minus infinity,
+    outliers, and what computes indices.
     """
-    graph, huge, between = file.graph, observed.unquantizable(), is_sequence_model(file.graph, model)
+    graph, huge = file.graph, observed.unquantizable()
+    between = is_sequence_model(graph, model) or any(op.name in _NORMALISING for op in graph.ops)
     kept = _computing_indices(graph)
     for op in graph.ops:
         names = [graph.tensors[index].name for index in (*op.inputs, *op.outputs)]
@@ -84,12 +89,12 @@ def _outliers(file: FloatFile, observed: Observed) -> Iterator[LayerRule]:
 def float_starts(file: FloatFile) -> list[list[LayerRule]]:
     """Rules that keep no layer, the first, the first two… in float, while they are cheap and in one line."""
     starts: list[list[LayerRule]] = [[]]
-    limit = MAX_FLOAT_SHARE * sum(_multiplications(op, file.graph) for op in file.graph.ops)
+    limit = MAX_FLOAT_SHARE * sum(multiplications(op, file.graph) for op in file.graph.ops)
     taken: list[FileOp] = []
     for op in file.graph.ops:
         taken.append(op)
         computed = [i for i in op.inputs if not file.graph.tensors[i].buffer_bytes]
-        dear = sum(_multiplications(o, file.graph) for o in taken) > limit
+        dear = sum(multiplications(o, file.graph) for o in taken) > limit
         if len(computed) > 1 or dear or op.name == "EMBEDDING_LOOKUP" or not _has_own_module(op, file):
             break
         if op.name in WEIGHTED:
@@ -127,7 +132,7 @@ def _has_own_module(op: FileOp, file: FloatFile) -> bool:
     return bool(own) and not any(other.startswith(f"{path}.") for path in own for other in around)
 
 
-def _multiplications(op: FileOp, graph: FileGraph) -> int:
+def multiplications(op: FileOp, graph: FileGraph) -> int:
     if op.name not in WEIGHTED or op.name == "EMBEDDING_LOOKUP":
         return 0
     weights, made = graph.tensors[op.inputs[1]].shape, graph.tensors[op.outputs[0]].shape

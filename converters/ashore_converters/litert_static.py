@@ -45,6 +45,13 @@ class StaticFile:
 
 def quantize_static(content: bytes, request: ConversionRequest, progress: Progress) -> StaticFile:
     """``content``: the float file. Raises LoweringFailed where the quantizer refuses."""
+    measured, recipe, observed = measure(content, request, progress)
+    progress("measuring ranges and float layers on the calibration samples")
+    return measured.best(recipe, observed)
+
+
+def measure(content: bytes, request: ConversionRequest, progress: Progress) -> tuple[Measured, Recipe, Observed]:
+    """What static files of the float file ``content`` are made and judged with, and the recipe with dynamic layers."""
     file = open_float_file(with_copied_outputs(content), request.model)
     progress("observing ranges")
     observed = Observed(file.content, file.graph, request.calibration)
@@ -52,8 +59,7 @@ def quantize_static(content: bytes, request: ConversionRequest, progress: Progre
     kept = kept_float(file, observed, request.model)
     progress("looking for what the delegate takes in int8")
     kept = _delegated_only(file, recipe, observed.ranges(0), kept)
-    progress("measuring ranges and float layers on the calibration samples")
-    return _Measured(file, kept, request.calibration[:_MEASURED_SAMPLES]).best(recipe, observed)
+    return Measured(file, kept, request.calibration[:_MEASURED_SAMPLES]), recipe, observed
 
 
 def _delegated_only(file: FloatFile, recipe: Recipe, ranges: Ranges, kept: frozenset[str]) -> frozenset[str]:
@@ -77,32 +83,39 @@ def _int8_outside_delegate(content: bytes) -> frozenset[str]:
     return frozenset(scope(op, graph) for op in ops if graph.tensors[op.outputs[0]].dtype == "int8")
 
 
-class _Measured:
+class Measured:
     """Quantized files of one model, judged by their outputs on some samples."""
 
     def __init__(self, file: FloatFile, kept: frozenset[str], samples: Sequence[Sample]) -> None:
-        self._file, self._kept = file, kept
+        self.file, self.kept = file, kept
         self._inputs = [file_inputs(sample, file.graph) for sample in samples]
         self._reference = _outputs(file.content, self._inputs)
 
     def best(self, recipe: Recipe, observed: Observed) -> StaticFile:
-        candidates = [observed.ranges(caution) for caution in _CAUTIONS]
-        ranges = max(candidates, key=lambda ranges: self._sqnr_db(recipe, ranges))
+        ranges = self.best_ranges(recipe, observed)
         if recipe.int8_io:  # a float start would only add conversions there
-            return StaticFile(self._quantized(recipe, ranges), recipe)
-        starts = float_starts(self._file)
+            return StaticFile(self.quantized(recipe, ranges), recipe)
+        found, rules = self.best_start(recipe, ranges)
+        chosen = replace(recipe, layers=(*recipe.layers, *rules))
+        return StaticFile(self.quantized(chosen, ranges), chosen, _told(found, rules, len(self._inputs)))
+
+    def best_ranges(self, recipe: Recipe, observed: Observed) -> Ranges:
+        candidates = [observed.ranges(caution) for caution in _CAUTIONS]
+        return max(candidates, key=lambda ranges: self._sqnr_db(recipe, ranges))
+
+    def best_start(self, recipe: Recipe, ranges: Ranges) -> tuple[FloatStart, list[LayerRule]]:
+        """What the first layers gain by staying in float, and rules for those of them that should."""
+        starts = float_starts(self.file)
         recipes = [replace(recipe, layers=(*recipe.layers, *rules)) for rules in starts]
         found = choose_float_start(lambda layers: self._sqnr_db(recipes[layers], ranges), len(recipes) - 1)
-        chosen = recipes[found.layers]
-        warnings = _told(found, starts[found.layers], len(self._inputs))
-        return StaticFile(self._quantized(chosen, ranges), chosen, warnings)
+        return found, starts[found.layers]
 
-    def _quantized(self, recipe: Recipe, ranges: Ranges) -> bytes:
-        return quantize(self._file, recipe, ranges, self._kept)
+    def quantized(self, recipe: Recipe, ranges: Ranges) -> bytes:
+        return quantize(self.file, recipe, ranges, self.kept)
 
     def _sqnr_db(self, recipe: Recipe, ranges: Ranges) -> float:
         """Against the float file; always measured with float edges, which are what can be compared."""
-        content = self._quantized(replace(recipe, int8_io=False), ranges)
+        content = self.quantized(replace(recipe, int8_io=False), ranges)
         return sqnr_db(self._reference, _outputs(content, self._inputs))
 
 

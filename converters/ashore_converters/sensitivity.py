@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ashore.types.sensitivity import LayerReading
 from ashore.types.tensor import Array
 
 GAIN_PER_LAYER_DB = 1.0
@@ -41,3 +42,15 @@ def sqnr_db(reference: Sequence[Array], got: Sequence[Array]) -> float:
     signal = sum(float((r * r).sum()) for r, _ in pairs)
     error = sum(float(((r - g) ** 2).sum()) for r, g in pairs)
     return 200.0 if error == 0 else 10 * float(np.log10(max(signal, 1e-300) / error))
+
+
+def reading(reference: Sequence[Array], got: Sequence[Array]) -> LayerReading:
+    """What one layer's float outputs show, and how far the int8 model's are from them, over all samples."""
+    magnitudes = np.abs(np.concatenate([array.ravel() for array in reference]))
+    bulk, largest = float(np.quantile(magnitudes, 0.999)), float(magnitudes.max())
+    return LayerReading(
+        low=min(float(array.min()) for array in reference),
+        high=max(float(array.max()) for array in reference),
+        outliers=largest / bulk if bulk else 1.0,
+        sqnr_db=sqnr_db(reference, got),
+    )

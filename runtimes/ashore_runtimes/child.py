@@ -17,6 +17,7 @@ from ashore_runtimes.frames import ANSWERS, MAX_BODY_BYTES, MAX_WORDS_BYTES, Buf
 from ashore_runtimes.launch import Ending, Launch
 from ashore_runtimes.log import Log
 from ashore_runtimes.shared import anonymous_file
+from ashore_runtimes.watch import CORES, watch
 
 _T = TypeVar("_T")
 
@@ -54,10 +55,10 @@ class Child:
     def _open_channel(self) -> None:
         assert self.process.stdin is not None and self.process.stdout is not None  # both are pipes
         self._pipes = (self.process.stdin, self.process.stdout)
-        requests_fd, answers_fd = (pipe.fileno() for pipe in self._pipes)
+        requests_fd, self._answers_fd = (pipe.fileno() for pipe in self._pipes)
         os.set_blocking(requests_fd, False)  # a runner that does not listen must not hold a request beyond its limit
         longest_bytes = MAX_WORDS_BYTES if self._launch.shared else MAX_BODY_BYTES
-        self._channel = Channel(answers_fd, requests_fd, ANSWERS, longest_bytes)
+        self._channel = Channel(self._answers_fd, requests_fd, ANSWERS, longest_bytes)
 
     def greet(self) -> Hello:
         """Wait until the engine is up. Raises as ``ask`` does."""
@@ -66,9 +67,17 @@ class Child:
         return hello
 
     def ask(
-        self, kind: Kind, parts: tuple[Buffer, ...], answer: Kind, read: Callable[[bytes], _T], timeout_s: float
+        self,
+        kind: Kind,
+        parts: tuple[Buffer, ...],
+        answer: Kind,
+        read: Callable[[bytes], _T],
+        timeout_s: float,
+        due_s: float | None = None,
     ) -> _T:
         """Send a request, wait for its answer, and ``read`` it, which raises ProtocolError for what it cannot.
+
+        ``due_s`` is how long the engine will probably take, where that is known.
 
         Raises:
             AshoreError: the runner reports a failure, and goes on.
@@ -76,7 +85,7 @@ class Child:
             ExecutionError, TargetError: it died or took longer than ``timeout_s``, in the words of ``Launch.explain``.
         """
         self._log.mark()
-        return self._exchange(kind, parts, answer, read, timeout_s)
+        return self._exchange(kind, parts, answer, read, timeout_s, due_s)
 
     def end(self, grace_s: float = GRACE_S, why: str = "it was closed") -> None:
         if self.over:
@@ -106,9 +115,10 @@ class Child:
         answer: Kind,
         read: Callable[[bytes], _T],
         timeout_s: float,
+        due_s: float | None = None,
     ) -> _T:
         try:
-            got, body = self._converse(kind, parts, timeout_s)
+            got, body = self._converse(kind, parts, timeout_s, due_s)
             if got is answer:
                 return read(body)
             failure = read_failure(body) if got is Kind.FAILED else None
@@ -125,11 +135,17 @@ class Child:
             self._report_nonsense(f"{got.name} in place of {answer.name}")
         raise reported_error(failure, self.doing, self._ending().tail)
 
-    def _converse(self, kind: Kind | None, parts: tuple[Buffer, ...], timeout_s: float) -> tuple[Kind, bytes]:
+    def _converse(
+        self, kind: Kind | None, parts: tuple[Buffer, ...], timeout_s: float, due_s: float | None
+    ) -> tuple[Kind, bytes]:
         begin_s = time.monotonic()
-        if kind is not None:
-            self._channel.send(kind, *parts, timeout_s=timeout_s)
-        return self._channel.receive(max(0.0, begin_s + timeout_s - time.monotonic()))
+        threads = self._launch.threads
+        with CORES.taken(threads or 0):
+            if kind is not None:
+                self._channel.send(kind, *parts, timeout_s=timeout_s)
+            if threads is not None and due_s is not None:
+                watch(self._answers_fd, min(due_s, timeout_s))
+            return self._channel.receive(max(0.0, begin_s + timeout_s - time.monotonic()))
 
     def _report_hang(self, limit_s: float, cause: Exception) -> NoReturn:
         ending = self._ending(limit_s=limit_s)

@@ -79,7 +79,9 @@ def host_launch(choice: Choice, engine: str, threads: int) -> Launch:
 
 def native_launch(build: NativeBuild, engine: str, threads: int) -> Launch:
     return Launch(
-        (str(build.runner), engine, "--threads", str(threads)), environment={"LD_LIBRARY_PATH": library_path(build)}
+        (str(build.runner), engine, "--threads", str(threads)),
+        environment={"LD_LIBRARY_PATH": library_path(build)},
+        threads=threads,
     )
 
 

@@ -27,4 +27,5 @@ def python_launch(engine: str, threads: int, *, shared: bool = True) -> Launch:
         shared=shared,
         # The engines have pools of their own; those that numpy and torch would make only take memory.
         environment={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        threads=threads,
     )

@@ -93,7 +93,8 @@ class RunnerSession:
         with self._lock:
             self._check_open()
             request = self._transport.write(arrays)
-            engine_ns, results = self._ask(Kind.RUN, request, Kind.RAN, self._read_ran)
+            due_s = self.last_run_ns / 1e9 if self._has_run else None
+            engine_ns, results = self._ask(Kind.RUN, request, Kind.RAN, self._read_ran, due_s=due_s)
             self.last_run_ns, self._has_run = engine_ns, True
             return results
 
@@ -143,8 +144,10 @@ class RunnerSession:
         answer: Kind,
         read: Callable[[bytes], _T],
         timeout_s: float | None = None,
+        due_s: float | None = None,
     ) -> _T:
-        return self._child.ask(kind, parts, answer, read, self._timeout_s if timeout_s is None else timeout_s)
+        limit_s = self._timeout_s if timeout_s is None else timeout_s
+        return self._child.ask(kind, parts, answer, read, limit_s, due_s)
 
     def _check_open(self) -> None:
         if self._child.over:

@@ -9,7 +9,6 @@ import fcntl
 import mmap
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +28,8 @@ def anonymous_file(name: str, *, may_shrink: bool = True) -> int:
         if not may_shrink:
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
         return fd
+    import tempfile  # 1 MB that a runner on Linux need not hold
+
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-_STATUS = Path("/proc/self/status")
-_ROLLUP = Path("/proc/self/smaps_rollup")
+# Plain words for the paths: to import pathlib takes memory, and would show in what is read here.
+_STATUS = "/proc/self/status"
+_ROLLUP = "/proc/self/smaps_rollup"
 _FIELDS = {"VmRSS": "rss_bytes", "VmHWM": "peak_bytes", "VmSwap": "swap_bytes"}
 
 
@@ -14,12 +13,13 @@ def read_memory() -> dict[str, int | str]:
     found: dict[str, int | str] = dict(_read(_STATUS, _FIELDS))
     if not found:
         return {}
-    return found | _read(_ROLLUP, {"Pss": "pss_bytes"}) | {"method": str(_STATUS)}
+    return found | _read(_ROLLUP, {"Pss": "pss_bytes"}) | {"method": _STATUS}
 
 
-def _read(file: Path, fields: dict[str, str]) -> dict[str, int]:
+def _read(file: str, fields: dict[str, str]) -> dict[str, int]:
     try:
-        lines = file.read_text().splitlines()
+        with open(file) as text:  # noqa: PTH123
+            lines = text.read().splitlines()
     except OSError:
         return {}
     found = {}

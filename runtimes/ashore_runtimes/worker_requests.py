@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 import sys
@@ -149,6 +148,8 @@ def _take_apart(body: bytes) -> tuple[bytes, bytes]:
 
 def _check_sha256(fd: int, expected: bytes, name: str) -> None:
     with open(fd, "rb", closefd=False) as file:
+        import hashlib  # 4 MB, OpenSSL mostly, for files with a manifest alone
+
         found = hashlib.file_digest(file, "sha256").digest()
     if found != expected:
         raise Refusal(

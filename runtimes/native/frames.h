@@ -55,11 +55,13 @@ class Frames {
   void send(Kind kind, const std::string& body) { send(kind, {{body.data(), body.size()}}); }
 
  private:
+  void watch_for_request() const;
   void read_exactly(void* data, size_t size);
   void skip_rest();
 
   int read_fd_, write_fd_;
   size_t left_ = 0;
+  bool just_ran_ = false;
 };
 
 }  // namespace ashore

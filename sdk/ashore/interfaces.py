@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
@@ -11,6 +11,7 @@ from ashore.types.artifact import Artifact
 from ashore.types.conversion import Conversion, ConversionRequest, FileContents
 from ashore.types.profile import InstructionCounts
 from ashore.types.reading import MemoryReading, OpTimes
+from ashore.types.sensitivity import LayerCost, LayerReading
 from ashore.types.target import TargetInfo
 from ashore.types.tensor import Array, Sample, TensorSpec
 
@@ -48,6 +49,35 @@ class Converter(Protocol):
         Raises:
             ArtifactError: it is not a readable file of this format.
         """
+        ...
+
+
+class Trial(Protocol):
+    """An int8 model that can be tried with any of its modules in float, before a file is made of it."""
+
+    layers: tuple[LayerCost, ...]
+    """Layers with weights that int8 concerns, in the order in which they compute."""
+    start: tuple[str, ...]
+    """Module paths that plain int8 keeps in float, by its own measurement."""
+
+    def run(self, sample: Sample, float_modules: tuple[str, ...]) -> Sample:
+        """Outputs, as the file would give them, with everything inside of these modules in float.
+
+        Calls with the same ``float_modules`` should follow one another: a change of them costs seconds.
+        """
+        ...
+
+    def readings(self, samples: Sequence[Sample]) -> Mapping[str, LayerReading]:
+        """By module path; without ``start``, all is int8. Layers whose output the file does not hold are left out."""
+        ...
+
+
+@runtime_checkable
+class OffersTrials(Protocol):
+    """A converter that can tell what int8 costs, layer by layer."""
+
+    def trial(self, request: ConversionRequest, progress: Progress) -> Trial:
+        """``request`` asks for int8. Raises as ``Converter.convert`` does."""
         ...
 
 

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import compressed
 import conversion
 import int8_latency
 import profiler_trust
@@ -29,6 +30,7 @@ SECTIONS: dict[str, Callable[[Files, Effort], list[Section]]] = {
     "runner": runner_costs.sections,
     "profiler": profiler_trust.sections,
     "int8": int8_latency.sections,
+    "compressed": compressed.sections,
     "help": startup.sections,
 }
 

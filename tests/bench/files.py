@@ -12,7 +12,7 @@ from processes import ashore_command, cost_of
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-EXAMPLE = f"{ROOT / 'examples' / 'mobilenet_v2.py'}:model"
+EXAMPLES = {name: f"{ROOT / 'examples' / name}.py:model" for name in ("mobilenet_v2", "minilm")}
 BACKENDS, PRECISIONS = ("executorch", "litert"), ("fp32", "int8")
 SUFFIX = {"executorch": "pte", "litert": "tflite"}
 
@@ -23,12 +23,12 @@ class Files:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def artifact(self, backend: str, precision: str) -> Path:
-        name = f"mobilenet_v2.{backend}.{precision}.{SUFFIX[backend]}"
+    def artifact(self, backend: str, precision: str, example: str = "mobilenet_v2") -> Path:
+        name = f"{example}.{backend}.{precision}.{SUFFIX[backend]}"
         for path in (self.folder / "out" / name, ROOT / "demo" / name):
             if path.is_file():
                 return path
-        cost_of(convert_command(backend, precision, self.folder / "out"))
+        cost_of(convert_command(backend, precision, self.folder / "out", example))
         return self.folder / "out" / name
 
     def artifacts(self) -> list[tuple[str, str, Path]]:
@@ -54,8 +54,8 @@ class Files:
         return path
 
 
-def convert_command(backend: str, precision: str, out: Path) -> list[str]:
-    return ashore_command("convert", EXAMPLE, "--to", backend, "--precision", precision, "-o", str(out))
+def convert_command(backend: str, precision: str, out: Path, example: str = "mobilenet_v2") -> list[str]:
+    return ashore_command("convert", EXAMPLES[example], "--to", backend, "--precision", precision, "-o", str(out))
 
 
 def bare_command(backend: str, precision: str, folder: Path) -> list[str]:

@@ -78,12 +78,6 @@ def test_an_operator_without_a_kernel_is_named_with_its_module(tmp_path: Path) -
     assert "--to litert" in error.hint
 
 
-def test_mixed_precision_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    error = refusal(nn.Sequential(nn.Linear(8, 8)), tmp_path, "mixed")
-    assert isinstance(error, UnsupportedModel) and "mixed" in error.message
-    assert "--precision int8 with layer rules" in error.hint
-
-
 @pytest.mark.parametrize("precision", ["int8", "int8-dynamic", "int4"])
 def test_a_model_with_nothing_to_quantize_is_refused(precision: str, tmp_path: Path) -> None:
     error = refusal(nn.Sequential(nn.ReLU(), nn.Softmax(-1)), tmp_path, precision)

@@ -192,3 +192,31 @@ def test_programs_quantized_by_pt2e_keep_their_own_quantization(dynamic: bool, p
     with pytest.raises(UnsupportedModel) as caught:
         to_executorch(quantized_by_pt2e(dynamic=dynamic), "fp32", tmp_path)
     assert "fp32 would change what it computes" in caught.value.message
+
+
+class _Normed(nn.Module):
+    """A residual connection around a batch norm: the layer before it has a second user."""
+
+    def __init__(self, layer: nn.Module, norm: nn.Module) -> None:
+        super().__init__()
+        self.layer, self.norm = layer, norm
+        with torch.no_grad():
+            self.norm.running_mean.normal_(generator=torch.Generator().manual_seed(2))
+            self.norm.running_var.fill_(4.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.layer(x)
+        return y + torch.relu(self.norm(y))
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision"), [("linear", "int8"), ("linear", "int8-dynamic"), ("convolution", "int8")]
+)
+def test_a_batch_norm_is_not_folded_into_a_layer_that_others_use(kind: str, precision: str, tmp_path: Path) -> None:
+    if kind == "linear":
+        model, shape = _Normed(nn.Linear(16, 16), nn.BatchNorm1d(16)), (2, 16)
+    else:
+        model, shape = _Normed(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), (1, 3, 12, 12)
+    artifact = to_executorch(noisy_source(model, shape), precision, tmp_path)
+    assert artifact.manifest is not None
+    assert artifact.manifest.parity.sqnr_db > 30, "folded into both users, it gives some 5 dB"

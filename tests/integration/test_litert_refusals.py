@@ -101,7 +101,6 @@ def test_a_model_that_cannot_be_converted_is_refused_with_operator_place_and_way
 @pytest.mark.parametrize(
     ("precision", "recipe", "message"),
     [
-        ("mixed", Recipe(), "does not search for a mixed precision"),
         ("int4", Recipe(group_size=48), "LiteRT has no int4 weights in groups of 48"),
         ("fp16", Recipe(int8_io=True), "int8_io asks for int8 tensors at the edge of a file of fp16"),
         (

@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import ashore
 from ashore import Profile
 from ashore.profiling.statistics import latency_of
 from ashore.types.profile import InputsOrigin, Result
+from conversions import noisy_source
 
 BACKENDS = {"executorch": ".pte", "litert": ".tflite"}
 MB = 1_000_000
@@ -121,3 +123,33 @@ def test_a_sustained_run_lasts_as_long_as_asked(files: Path) -> None:
     last = result.sustained.points[-1]
     assert last.start_s + last.seconds >= 3.0
     assert sum(point.runs for point in result.sustained.points) > 60
+
+
+class _Block(torch.nn.Module):
+    """Every kind of layer with weights, with something without weights in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = torch.nn.Conv2d(3, 8, 3, 2, 1)
+        self.wide = torch.nn.Sequential(
+            torch.nn.Conv2d(8, 8, 3, 1, 1, groups=8), torch.nn.BatchNorm2d(8), torch.nn.ReLU()
+        )
+        self.narrow = torch.nn.Conv2d(8, 8, 1)
+        self.rise = torch.nn.ConvTranspose2d(8, 4, 2, 2)
+        self.head = torch.nn.Linear(4, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.relu(self.stem(x))
+        return self.head(self.rise(y + self.narrow(self.wide(y))).mean((2, 3)))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_operators_bear_the_paths_of_their_modules(backend: str, precision: str, tmp_path: Path) -> None:
+    source = noisy_source(_Block(), (1, 3, 32, 32))
+    (artifact,) = ashore.convert(source, to=[backend], precisions=[precision], output=tmp_path)
+    (result,) = ashore.profile(artifact, ops=True).results
+    assert result.ops is not None
+    told = [op.module for op in result.ops if op.module]
+    assert told == ["stem", "wide.0", "narrow", "rise", "head"]
+    assert any(op.module is None for op in result.ops), "what has no weights keeps its own name"

@@ -112,7 +112,9 @@ def test_torchao_tensors_are_kept_when_asked_and_described_by_the_users_path():
 # Building the packed layers warns that torch will drop them; users' checkpoints still hold them.
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
 def test_dynamically_quantized_linear_becomes_a_float_one():
-    packed = torch.ao.nn.quantized.dynamic.Linear(16, 4)
+    torch.manual_seed(0)
+    packed = torch.ao.nn.quantized.dynamic.Linear(16, 4)  # its weights are whatever lay in memory
+    packed.set_weight_bias(torch.quantize_per_tensor(torch.randn(4, 16), 0.03, 0, torch.qint8), torch.randn(4))
     model, x = Wrapped(nn.Sequential(packed)).eval(), torch.randn(2, 16)
     baked = bake(model)
     assert type(baked.model[0]) is nn.Linear

@@ -38,7 +38,7 @@ def model(fakes: object, tmp_path: Path) -> Path:
 
 def test_the_commands_of_the_design_are_there() -> None:
     assert {"convert", "verify", "run", "inspect", "targets", "doctor"} <= set(COMMANDS)
-    assert {"profile", "compare", "history"} <= set(COMMANDS)
+    assert {"profile", "compare", "history", "diagnose"} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 import ashore
 from ashore import registry
@@ -62,4 +63,20 @@ def test_links_in_documents_lead_somewhere(document: Path) -> None:
 def test_options_in_documents_exist(document: Path) -> None:
     known = {option for command in cli.commands.values() for parameter in command.params for option in parameter.opts}
     known |= set(re.findall(r'"(--[a-z]+)"', (ROOT / "runtimes/native/runner.cpp").read_text()))
-    assert set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", document.read_text())) <= known | {"--help"}
+    assert set(re.findall(r"(?<![\w-])(--[a-z][a-z0-9-]+)", document.read_text())) <= known | {"--help"}
+
+
+def test_the_measure_in_accuracy_is_one(fakes: dict, tmp_path: Path) -> None:
+    del fakes
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/accuracy.md").read_text(), re.DOTALL)
+    images = [torch.eye(3)[None, index] for index in range(3)]
+    net = torch.nn.Identity()
+    names = {"net": net, "image": images[0], "images": images, "labelled": list(zip(images, (0, 1, 0), strict=True))}
+    exec(
+        "from ashore import ModelSource\n"
+        + block.replace('"scores"', '"output"').replace('"image": image', '"input": image'),
+        names,
+    )
+    (artifact,) = ashore.convert(names["model"], to=["fake"], output=tmp_path)
+    assert artifact.manifest is not None and artifact.manifest.metrics is not None
+    assert artifact.manifest.metrics["accuracy"].file == pytest.approx(2 / 3)

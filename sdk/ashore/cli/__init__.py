@@ -10,6 +10,7 @@ import click
 
 from ashore import __version__
 from ashore.cli.commands import convert, doctor, inspect, run, targets, verify
+from ashore.cli.diagnose_command import diagnose
 from ashore.cli.failures import Terminated, report_failure
 from ashore.cli.profile_commands import compare, history, profile
 from ashore.cli.report_command import report
@@ -27,7 +28,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (convert, verify, run, profile, compare, history, report, inspect, targets, doctor):
+for command in (convert, verify, diagnose, run, profile, compare, history, report, inspect, targets, doctor):
     cli.add_command(command)
 
 

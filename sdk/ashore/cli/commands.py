@@ -13,7 +13,9 @@ from ashore.cli.terminal import Terminal
 @click.command(short_help="Convert a PyTorch model to files proven against it.")
 @click.argument("source")
 @click.option("--to", "backends", multiple=True, metavar="BACKEND", help="executorch or litert; both by default.")
-@click.option("--precision", "precisions", multiple=True, metavar="P", help="fp32, fp16, int8, int8-dynamic or int4.")
+@click.option(
+    "--precision", "precisions", multiple=True, metavar="P", help="fp32, fp16, int8, int8-dynamic, int4 or mixed."
+)
 @click.option("--inputs", type=click.Path(path_type=Path), metavar="F.npz", help="Example inputs by name.")
 @click.option(
     "--shape", "shapes", multiple=True, metavar="NAME=1x3x224x224[:float32]", help="Shape of an example input."
@@ -24,6 +26,19 @@ from ashore.cli.terminal import Terminal
 )
 @click.option(
     "--min-sqnr", "min_sqnr_db", type=float, metavar="DB", help="Accuracy floor instead of the precision's own."
+)
+@click.option(
+    "--max-top1-drop",
+    type=float,
+    metavar="POINTS",
+    help="Top-1 agreement with PyTorch that may be lost, in points of %.",
+)
+@click.option(
+    "--max-metric-drop",
+    "metric_drops",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="What the source's evaluate may lose of a metric.",
 )
 @click.option("--name", help="Stem of the files; by default the source's name.")
 @click.option(
@@ -40,13 +55,17 @@ def convert(
     calibration: str | None,
     recipe_path: Path | None,
     min_sqnr_db: float | None,
+    max_top1_drop: float | None,
+    metric_drops: tuple[str, ...],
     name: str | None,
     output: Path | None,
 ) -> None:
     """Convert SOURCE to model files, each judged against PyTorch before it is published.
 
-    SOURCE is file.py:name, pkg.mod:name, file.pt2 or hf:DIR.
+    SOURCE is file.py:name, pkg.mod:name, file.pt2 or hf:DIR. Precision mixed starts from int8 and keeps modules in
+    float, the most worthwhile first, until the floor and the drops that are given hold.
     """
+    from ashore.cli.options import read_drops
     from ashore.cli.results import artifact_fields, show_artifacts
     from ashore.pipeline.convert import DEFAULT_BACKENDS
     from ashore.pipeline.convert import convert as convert_source
@@ -64,6 +83,8 @@ def convert(
             output=output,
             name=name,
             min_sqnr_db=min_sqnr_db,
+            max_top1_drop=max_top1_drop,
+            max_metric_drop=read_drops(metric_drops),
             progress=progress,
         )
     if terminal.json:
@@ -75,19 +96,22 @@ def convert(
 @click.command(short_help="Compare a file's answers with PyTorch's.")
 @click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--target", "targets", multiple=True, metavar="T", help="host by default; may be given again.")
+@click.option("--source", metavar="SOURCE", help="What they were made of, to call its evaluate on the target.")
 @common
-def verify(terminal: Terminal, artifacts: tuple[Path, ...], targets: tuple[str, ...]) -> int:
+def verify(terminal: Terminal, artifacts: tuple[Path, ...], targets: tuple[str, ...], source: str | None) -> int:
     """Run the golden inputs of ARTIFACTS on a target and compare with PyTorch's outputs."""
     from ashore.cli.results import show_verifications, verification_fields
     from ashore.errors import AccuracyError
     from ashore.pipeline.verify import verify as verify_artifact
+    from ashore.sources import load_source
 
     with terminal.progress() as progress:
         found = []
+        loaded = load_source(source) if source else None
         for target in targets or ("host",):
             for path in artifacts:
                 progress(f"{path.name} on {target}")
-                found.append(verify_artifact(path, target=target))
+                found.append(verify_artifact(path, target=target, source=loaded))
     if terminal.json:
         terminal.show_json({"verifications": [verification_fields(each) for each in found]})
     else:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ashore.cli.terminal import Terminal
+from ashore.errors import UsageError
 
 _Body = Callable[..., int | None]
 
@@ -28,3 +29,17 @@ def common(body: _Body) -> _Body:
     passed = click.pass_obj(command)
     with_json = click.option("--json", is_flag=True, expose_value=False, help="One JSON document on stdout.")(passed)
     return click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")(with_json)
+
+
+def read_drops(words: tuple[str, ...]) -> dict[str, float]:
+    """``NAME=VALUE`` each. Raises UsageError for anything else."""
+    drops = {}
+    for word in words:
+        name, equals, value = word.rpartition("=")
+        try:
+            drops[name] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals or not name:
+            raise UsageError(f"--max-metric-drop {word!r} is no NAME=VALUE", "for example --max-metric-drop top1=0.5")
+    return drops

@@ -15,11 +15,12 @@ from ashore.profiling.metrics import get_metric
 from ashore.profiling.statistics import latency_of
 from ashore.profiling.summaries import COLUMNS, notes_of, rows_of, verdict_of
 from ashore.profiling.sustained import ends_of
-from ashore.types.profile import Profile, Result
+from ashore.types.profile import OpCost, Profile, Result
 
 _BARS = "▁▂▃▄▅▆▇█"
 _LONGEST_LINE = 40
 _BAR_WIDTH = 40
+_SHOWN_OPS = 10
 _PROFILE_COLUMNS = (
     *("artifact", "target", "thr.", "p50 ms", "95 % interval", "p90 ms", "load ms", "peak MB", "file MB"),
     *("SQNR dB", "deleg.", "M instr."),
@@ -42,6 +43,25 @@ def show_profile(terminal: Terminal, profile: Profile) -> None:
                 f"{ends.words[0]} {ends.first_ns / 1e6:.3f} ms, {ends.words[1]} {ends.last_ns / 1e6:.3f} ms "
                 f"({ends.ratio - 1:+.1%})"
             )
+        if result.ops and result.ops_pass:
+            _show_ops(terminal, result, result.ops, result.ops_pass.runs)
+
+
+def _show_ops(terminal: Terminal, result: Result, ops: Sequence[OpCost], runs: int) -> None:
+    """The costliest operators; all of them are in the profile and in the report."""
+    total = sum(op.ns for op in ops) or 1
+    dearest = sorted(ops, key=lambda op: -op.ns)[:_SHOWN_OPS]
+    rows = [
+        (op.name, op.module or "", "yes" if op.delegated else "NO", f"{op.ns / runs / 1e6:.3f}", f"{op.ns / total:.1%}")
+        for op in dearest
+    ]
+    rest = sum(op.ns for op in ops) - sum(op.ns for op in dearest)
+    if rest:
+        rows.append(
+            (f"{plural(len(ops) - len(dearest), 'other')}", "", "", f"{rest / runs / 1e6:.3f}", f"{rest / total:.1%}")
+        )
+    where = f"{result.title} on {result.target.id}, {plural(result.settings.threads, 'thread')}"
+    terminal.show_table(f"operators of {where}", ("operator", "module", "in delegate", "ms", "share"), rows)
 
 
 def _turned(columns: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

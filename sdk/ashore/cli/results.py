@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +13,7 @@ from ashore.pipeline.verify import Verification
 from ashore.sources.samples import spec_text
 from ashore.types.artifact import Artifact
 from ashore.types.conversion import Delegation
+from ashore.types.metrics import Metric
 from ashore.types.parity import Parity
 from ashore.types.target import TargetInfo
 
@@ -33,9 +34,44 @@ def show_artifacts(terminal: Terminal, artifacts: Sequence[Artifact]) -> None:
             terminal.show_warning(f"{artifact.file.name}: {warning}")
         figures = _parity_cells(manifest.parity.top1_agreement, manifest.parity.top1_agreement_sure)
         accuracy = (f"{manifest.parity.sqnr_db:.1f}", f"{manifest.parity.cosine:.4f}", *figures)
-        size = _megabytes(manifest.file.bytes)
-        rows.append((str(artifact.file), size, *accuracy, _delegation(manifest.delegation)))
-    terminal.show_table("verified against PyTorch", ("file", "MB", *_PARITY_COLUMNS, "in delegate"), rows)
+        packed = manifest.file.compressed_bytes
+        sizes = (_megabytes(manifest.file.bytes), "" if packed is None else _megabytes(packed))
+        rows.append((str(artifact.file), *sizes, *accuracy, _delegation(manifest.delegation)))
+    columns = ("file", "MB", "MB packed", *_PARITY_COLUMNS, "in delegate")
+    terminal.show_table("verified against PyTorch", columns, rows)
+    show_metrics(terminal, [(a.file.name, a.manifest.metrics) for a in artifacts if a.manifest])
+    for artifact in artifacts:
+        show_curve(terminal, artifact)
+
+
+def show_metrics(terminal: Terminal, files: Sequence[tuple[str, Mapping[str, Metric] | None]]) -> None:
+    """What the source's own ``evaluate`` found, if there is one."""
+    found = [(file, name, metric) for file, metrics in files for name, metric in (metrics or {}).items()]
+    if found:
+        rows = [(file, name, f"{m.eager:.4g}", f"{m.file:.4g}", f"{m.drop:.3g}") for file, name, m in found]
+        terminal.show_table("evaluate, as the source defines it", ("file", "metric", "PyTorch", "file's", "drop"), rows)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f} %"
+
+
+def show_curve(terminal: Terminal, artifact: Artifact) -> None:
+    """How ``mixed`` got there, if it searched."""
+    if artifact.manifest is None or not artifact.manifest.mixed:
+        return
+    rows = [
+        (
+            step.kept or "(int8)",
+            f"{step.sqnr_db:.1f}",
+            _percent(step.top1_agreement),
+            _percent(step.float_multiplications),
+            _percent(step.float_weights),
+        )
+        for step in artifact.manifest.mixed
+    ]
+    columns = ("put in float", "SQNR dB", "top-1", "multiplications in float", "weights in float")
+    terminal.show_table(f"{artifact.file.name}: the way to the budget, on calibration samples", columns, rows)
 
 
 def verification_fields(verification: Verification) -> dict[str, Any]:
@@ -46,7 +82,11 @@ def verification_fields(verification: Verification) -> dict[str, Any]:
         "identical": verification.identical,
         "largest_change": verification.largest_change,
         "parity": asdict(verification.parity),
-    }
+    } | ({"metrics": metrics_fields(verification.metrics)} if verification.metrics else {})
+
+
+def metrics_fields(metrics: Mapping[str, Metric]) -> dict[str, Any]:
+    return {name: asdict(metric) for name, metric in metrics.items()}
 
 
 def show_verifications(terminal: Terminal, verifications: Sequence[Verification]) -> None:
@@ -60,6 +100,7 @@ def show_verifications(terminal: Terminal, verifications: Sequence[Verification]
         )
     columns = ("file", "SQNR dB", "cosine", "target", "against the conversion", "verdict")
     terminal.show_table("golden samples against PyTorch", columns, rows)
+    show_metrics(terminal, [(f"{each.artifact.file.name} on {each.target}", each.metrics) for each in verifications])
 
 
 def _fault(parity: Parity) -> str:
@@ -85,6 +126,8 @@ def show_inspection(terminal: Terminal, inspection: Inspection) -> None:
         terminal.show_text(f"SQNR {manifest.parity.sqnr_db:.1f} dB over {manifest.parity.samples} samples")
         for warning in manifest.warnings:
             terminal.show_text(f"note: {warning}")
+        show_metrics(terminal, [(artifact.file.name, manifest.metrics)])
+        show_curve(terminal, artifact)
     inputs = manifest.inputs if manifest else contents.inputs
     outputs = manifest.outputs if manifest else contents.outputs
     tensors = [("input", spec) for spec in inputs] + [("output", spec) for spec in outputs]

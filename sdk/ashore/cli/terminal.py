@@ -24,7 +24,7 @@ class _ToStderr(logging.Handler):
 
 _TO_STDERR = _ToStderr()
 _FILE_WIDTH = 140
-"""Columns of a table that no person looks at while it is written."""
+"""Characters beside the first column of a table that no person looks at while it is written."""
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 """Names in a model file may hold what a terminal would obey."""
@@ -72,18 +72,20 @@ class Terminal:
         from rich.console import Console
         from rich.table import Table
 
+        on_screen, drawn = os.isatty(self._stdout_fd), io.StringIO()
         table = Table()
         for index, column in enumerate(columns):
+            # In a file or a pipe nobody can widen the window, and a name cut in two is found by no search.
+            whole = index == 0 and not on_screen
             numeric = index > 0 and all(row[index][:1].isdigit() or row[index] in ("", "-") for row in rows)
-            table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+            table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
         for row in rows:
             table.add_row(*map(_harmless, row))
-        on_screen, drawn = os.isatty(self._stdout_fd), io.StringIO()
         # Words are shown as they are: in rich's own markup, "ashore[litert]" would lose its brackets.
         console = Console(
             file=drawn,
             force_terminal=on_screen,
-            width=None if on_screen else _FILE_WIDTH,
+            width=None if on_screen else _FILE_WIDTH + max((len(row[0]) for row in rows), default=0),
             markup=False,
             emoji=False,
             highlight=False,

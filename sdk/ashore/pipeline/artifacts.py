@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from pathlib import Path
 
 from ashore import registry
@@ -14,6 +15,9 @@ from ashore.pipeline.manifests import load_manifest
 from ashore.types.artifact import Artifact
 
 _MOST_MANIFEST_BYTES = 1 << 24
+_DEFLATE_LEVEL = 6
+"""What zip and app stores use unless they are told otherwise."""
+_CHUNK_BYTES = 1 << 20
 
 
 def load_artifact(path: Path) -> Artifact:
@@ -99,3 +103,12 @@ def _check(path: Path, expected: str, most_bytes: int, manifest: str) -> None:
             f"{path} is not the file its manifest vouches for: SHA-256 {found[:12]}…, expected {expected[:12]}…",
             "it was altered, cut short or swapped: restore it, or convert the model again",
         )
+
+
+def deflated_bytes(path: Path) -> int:
+    """Size after DEFLATE, as it counts for a download; the file is read piece by piece."""
+    packer, size = zlib.compressobj(_DEFLATE_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS), 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            size += len(packer.compress(chunk))
+    return size + len(packer.flush())

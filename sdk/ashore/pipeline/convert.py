@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import math
-import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ashore import registry
-from ashore.errors import AccuracyError, UsageError
+from ashore.errors import UsageError
 from ashore.interfaces import Converter, Progress
-from ashore.pipeline.artifacts import file_sha256
-from ashore.pipeline.edges import run_real
-from ashore.pipeline.golden import save_golden
+from ashore.pipeline.artifacts import deflated_bytes, file_sha256
+from ashore.pipeline.judging import judge
 from ashore.pipeline.manifests import dump_manifest
-from ashore.pipeline.parity import measure_parity
+from ashore.pipeline.metrics import eager_metrics
+from ashore.pipeline.mixed import choose_mixed
 from ashore.pipeline.publishing import publish, staging
+from ashore.pipeline.recipes import dump_recipe
 from ashore.sources import load_source
 from ashore.types.artifact import Artifact
+from ashore.types.budget import Budget
 from ashore.types.conversion import Conversion, ConversionRequest
 from ashore.types.manifest import CalibrationRecord, FileRecord, GoldenRecord, Manifest
 from ashore.types.parity import Parity
 from ashore.types.precision import Precision
 from ashore.types.recipe import Recipe
+from ashore.types.sensitivity import MixedStep
 from ashore.types.source import ModelSource
 from ashore.types.tensor import Sample
 
@@ -35,18 +36,34 @@ if TYPE_CHECKING:
     from ashore.sources.prepare import PreparedSource
 
 DEFAULT_BACKENDS = ("executorch", "litert")
-_GOLDEN_SAMPLES = 8
 _NAME_BYTES = 200
 """File systems take 255, and backend, precision and ending follow the name."""
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """One file to be made."""
+    """One file to be made; ``request`` is the converter's, who knows ``mixed`` as int8 with rules."""
 
     converter: Converter
+    precision: Precision
     request: ConversionRequest
     cautions: tuple[str, ...]
+
+    @property
+    def searches(self) -> bool:
+        """Whether the layers that stay in float are still to be found."""
+        return self.precision is Precision.MIXED and not self.request.recipe.layers
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What all files of one call share."""
+
+    prepared: PreparedSource
+    budget: Budget
+    eager: Mapping[str, float] | None
+    stage: Path
+    progress: Progress
 
 
 def convert(
@@ -58,6 +75,8 @@ def convert(
     output: Path | str | None = None,
     name: str | None = None,
     min_sqnr_db: float | None = None,
+    max_top1_drop: float | None = None,
+    max_metric_drop: Mapping[str, float] | None = None,
     progress: Progress = lambda _stage: None,
 ) -> list[Artifact]:
     """Convert a model to each backend in each precision, judge every file on held-back samples, publish all or none.
@@ -69,13 +88,14 @@ def convert(
         recipe: layer rules and settings; by default none but the precision.
         output: folder of the files, made if missing; by default ``./<name>``.
         name: stem of the files; by default the source's.
-        min_sqnr_db: floor in dB instead of the precision's default.
+        min_sqnr_db, max_top1_drop, max_metric_drop: what a file may cost, see ``ashore.types.budget.Budget``;
+            ``mixed`` is searched to keep within it.
         progress: told each stage as it begins.
 
     Raises:
         UsageError: the call or the source is wrong.
         ConversionError: a backend cannot convert the model.
-        AccuracyError: a file came out below its floor. In every case nothing is published.
+        AccuracyError: a file came out below its floor, or over its budget. In every case nothing is published.
     """
     from ashore.sources.prepare import prepare
 
@@ -83,8 +103,7 @@ def convert(
     words = dict.fromkeys([recipe.precision.value] if precisions is None else precisions)
     recipes = [recipe.with_precision(_precision(word)) for word in words]
     converters = [registry.get_converter(backend) for backend in dict.fromkeys(to)]
-    if min_sqnr_db is not None and math.isnan(min_sqnr_db):
-        raise UsageError("the floor asked for is not a number", "give decibels, such as --min-sqnr 12")
+    budget = Budget(min_sqnr_db, max_top1_drop, max_metric_drop or {})
     if not recipes or not converters:
         raise UsageError("nothing to convert to: no backend or no precision", "give at least one of each")
     source = load_source(source) if isinstance(source, str) else source
@@ -93,10 +112,13 @@ def convert(
     prepared = prepare(replace(source, name=name))
     output = Path(output or name)
     with staging(output) as stage:
-        plans = [_plan(converter, prepared.request(each)) for each in recipes for converter in converters]
+        plans = [_plan(converter, each, prepared) for each in recipes for converter in converters]
         # Before the long work: a sample that the model does not take is found here.
         progress(f"{len(prepared.reference)} evaluation samples answered by PyTorch")
-        manifests = [_make(plan, prepared, stage, min_sqnr_db, progress) for plan in plans]
+        if (eager := eager_metrics(prepared)) is not None:
+            progress(f"PyTorch evaluates to {', '.join(f'{name} {value:.4g}' for name, value in eager.items())}")
+        work = _Work(prepared, budget, eager, stage, progress)
+        manifests = [_make(plan, work) for plan in plans]
         publish([file for manifest in manifests for file in _files(stage, manifest)], output)
     return [Artifact(output / manifest.file.name, manifest.backend, manifest) for manifest in manifests]
 
@@ -114,88 +136,52 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _plan(converter: Converter, request: ConversionRequest) -> _Plan:
+def _plan(converter: Converter, recipe: Recipe, prepared: PreparedSource) -> _Plan:
     """Everything that can be refused is refused here, before the long work starts."""
-    return _Plan(converter, request, converter.check(request))
+    own = recipe.with_precision(Precision.INT8) if recipe.precision is Precision.MIXED else recipe
+    request = prepared.request(own)
+    return _Plan(converter, recipe.precision, request, converter.check(request))
 
 
-def _make(
-    plan: _Plan, prepared: PreparedSource, stage: Path, min_sqnr_db: float | None, progress: Progress
-) -> Manifest:
-    precision = plan.request.recipe.precision
-    file = stage / f"{prepared.source.name}.{plan.converter.backend}.{precision}{plan.converter.suffix}"
-    progress(f"{file.name}: converting")
-    conversion = plan.converter.convert(plan.request, file, lambda step: progress(f"{file.name}: {step}"))
-    floor_db = precision.default_floor_db if min_sqnr_db is None else min_sqnr_db
-    draft = _describe(plan, prepared, conversion, file, floor_db)
-    progress(f"{file.name}: comparing with PyTorch")
-    converted = _run_on_host(Artifact(file, draft.backend, draft), prepared)
-    parity = _judge(file.name, prepared, converted, floor_db)
-    manifest = replace(draft, parity=parity, golden=_write_golden(file, prepared, converted))
-    _manifest_path(stage, manifest).write_bytes(dump_manifest(manifest))
+def _make(plan: _Plan, work: _Work) -> Manifest:
+    file = work.stage / f"{work.prepared.source.name}.{plan.converter.backend}.{plan.precision}{plan.converter.suffix}"
+
+    def tell(step: str) -> None:
+        work.progress(f"{file.name}: {step}")
+
+    curve: tuple[MixedStep, ...] | None = None
+    if plan.searches:
+        plan, curve = _with_search(plan, work, tell)
+    tell("converting")
+    conversion = plan.converter.convert(plan.request, file, tell)
+    draft = replace(_describe(plan, work, conversion, file), mixed=curve)
+    tell("comparing with PyTorch")
+    manifest = judge(Artifact(file, draft.backend, draft), draft, work.prepared, work.budget, work.eager)
+    if plan.precision is Precision.MIXED:
+        _recipe_path(work.stage, manifest).write_text(dump_recipe(manifest.recipe), "utf-8")
+    _manifest_path(work.stage, manifest).write_bytes(dump_manifest(manifest))
     return manifest
 
 
-def _run_on_host(artifact: Artifact, prepared: PreparedSource) -> tuple[Sample, ...]:
-    """The finished file's outputs on the evaluation samples."""
-    with registry.get_target("host").open(artifact, threads=os.cpu_count() or 1) as session:
-        return tuple(run_real(session, sample) for sample in prepared.evaluation)
+def _with_search(plan: _Plan, work: _Work, tell: Progress) -> tuple[_Plan, tuple[MixedStep, ...]]:
+    choice = choose_mixed(plan.converter, plan.request, work.prepared, work.budget, work.eager, tell)
+    request = replace(plan.request, recipe=replace(plan.request.recipe, layers=choice.rules))
+    return replace(plan, request=request), choice.curve
 
 
-def _judge(title: str, prepared: PreparedSource, converted: tuple[Sample, ...], floor_db: float) -> Parity:
-    """Raises AccuracyError where all samples, or the golden ones by themselves, fall below the floor."""
-    reference, labels = prepared.reference, prepared.source.labels
-    parity = measure_parity(reference, converted, floor_db=floor_db, labels=labels)
-    golden = _golden_indices(len(reference))
-    part = measure_parity([reference[i] for i in golden], [converted[i] for i in golden], floor_db=floor_db)
-    for measured in (parity, part):
-        if not measured.passed:
-            raise AccuracyError(_below_floor(title, measured), _ADVICE)
-    return parity
-
-
-_ADVICE = (
-    "calibrate on samples like the ones it will meet, keep the sensitive layers in float with a recipe, take another "
-    "precision, or lower the floor knowingly with --min-sqnr"
-)
-
-
-def _below_floor(title: str, parity: Parity) -> str:
-    worst = parity.worst
-    if parity.nan or parity.inf:
-        return f"{title} gives {parity.nan} NaN and {parity.inf} infinite values where PyTorch gives none"
-    return (
-        f"{title} differs too much from PyTorch: {worst.sqnr_db:.1f} dB SQNR on output {worst.name!r} over "
-        f"{parity.samples} samples, the floor is {parity.floor_db:g} dB; nothing was published"
-    )
-
-
-def _golden_indices(count: int) -> list[int]:
-    """Evenly spread over the evaluation samples."""
-    kept = min(count, _GOLDEN_SAMPLES)
-    return [index * count // kept for index in range(kept)]
-
-
-def _write_golden(file: Path, prepared: PreparedSource, converted: tuple[Sample, ...]) -> GoldenRecord:
-    path = file.with_suffix(".golden.npz")
-    chosen = _golden_indices(len(converted))
-    samples = [[part[i] for i in chosen] for part in (prepared.evaluation, prepared.reference, converted)]
-    save_golden(path, *samples)
-    return GoldenRecord(path.name, file_sha256(path), len(chosen))
-
-
-def _describe(plan: _Plan, prepared: PreparedSource, conversion: Conversion, file: Path, floor_db: float) -> Manifest:
+def _describe(plan: _Plan, work: _Work, conversion: Conversion, file: Path) -> Manifest:
     """The manifest of a file that was not judged yet."""
     from ashore import __version__
 
-    source, calibration = prepared.source, plan.request.calibration
+    prepared, calibration = work.prepared, plan.request.calibration
+    source, floor_db = prepared.source, work.budget.floor_db(plan.precision)
     return Manifest(
         name=source.name,
         backend=plan.converter.backend,
         delegate=conversion.delegate,
-        precision=plan.request.recipe.precision,
-        recipe=conversion.recipe,
-        file=FileRecord(file.name, file_sha256(file), file.stat().st_size),
+        precision=plan.precision,
+        recipe=conversion.recipe.with_precision(plan.precision),
+        file=FileRecord(file.name, file_sha256(file), file.stat().st_size, deflated_bytes(file)),
         golden=GoldenRecord("", "", 0),
         inputs=conversion.inputs,
         outputs=conversion.outputs,
@@ -207,15 +193,15 @@ def _describe(plan: _Plan, prepared: PreparedSource, conversion: Conversion, fil
         preprocess=source.preprocess,
         labels=source.labels,
         calibration=CalibrationRecord(len(calibration), _samples_sha256(calibration)) if calibration else None,
+        layers=conversion.layers or None,
         warnings=(*prepared.warnings, *_floor_warning(plan, floor_db), *plan.cautions, *conversion.warnings),
     )
 
 
 def _floor_warning(plan: _Plan, floor_db: float) -> tuple[str, ...]:
-    precision = plan.request.recipe.precision
-    if floor_db == precision.default_floor_db:
+    if floor_db == plan.precision.default_floor_db:
         return ()
-    return (f"judged by a floor of {floor_db:g} dB, asked for in place of {precision.default_floor_db:g} dB",)
+    return (f"judged by a floor of {floor_db:g} dB, asked for in place of {plan.precision.default_floor_db:g} dB",)
 
 
 def _samples_sha256(samples: tuple[Sample, ...]) -> str:
@@ -226,8 +212,13 @@ def _samples_sha256(samples: tuple[Sample, ...]) -> str:
     return digest.hexdigest()
 
 
-def _files(folder: Path, manifest: Manifest) -> tuple[Path, Path, Path]:
-    return folder / manifest.file.name, folder / manifest.golden.name, _manifest_path(folder, manifest)
+def _files(folder: Path, manifest: Manifest) -> tuple[Path, ...]:
+    recipe = (_recipe_path(folder, manifest),) if manifest.precision is Precision.MIXED else ()
+    return folder / manifest.file.name, folder / manifest.golden.name, *recipe, _manifest_path(folder, manifest)
+
+
+def _recipe_path(folder: Path, manifest: Manifest) -> Path:
+    return (folder / manifest.file.name).with_suffix(".toml")
 
 
 def _manifest_path(folder: Path, manifest: Manifest) -> Path:

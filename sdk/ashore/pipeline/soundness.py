@@ -28,6 +28,9 @@ def problems(manifest: Manifest) -> Iterator[str]:
             yield f"gives {_short(record.sha256)} as the SHA-256 of {record.name}"
     if manifest.golden.samples < 1:
         yield f"tells of {manifest.golden.samples} golden samples"
+    for name, metric in (manifest.metrics or {}).items():
+        if not math.isfinite(metric.eager) or not math.isfinite(metric.file):
+            yield f"gives metric {_short(name)} as {metric.eager} and {metric.file}"
     for side, specs in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
         yield from _side_problems(side, specs)
 

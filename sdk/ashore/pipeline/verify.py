@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +10,18 @@ import numpy as np
 
 from ashore import registry
 from ashore.errors import UsageError
+from ashore.interfaces import Session
 from ashore.pipeline.artifacts import load_artifact
 from ashore.pipeline.edges import run_real
 from ashore.pipeline.golden import load_golden
+from ashore.pipeline.metrics import eager_metrics, file_metrics
+from ashore.pipeline.origins import check_made_of
 from ashore.pipeline.parity import measure_parity
 from ashore.types.artifact import Artifact
+from ashore.types.manifest import Manifest
+from ashore.types.metrics import Metric
 from ashore.types.parity import Parity
+from ashore.types.source import ModelSource
 from ashore.types.tensor import Sample
 
 
@@ -24,7 +31,8 @@ class Verification:
 
     ``identical``: every output equals what the file gave on the host when it was converted; where it does not,
     ``largest_change`` is the largest difference, in the output's own unit. Kernels differ between CPUs, and so do the
-    last bits of floats.
+    last bits of floats. ``metrics``: what the source's ``evaluate`` finds there; without the source, what it found on
+    the host when the file was converted.
     """
 
     artifact: Artifact
@@ -32,6 +40,7 @@ class Verification:
     parity: Parity
     identical: bool
     largest_change: float
+    metrics: Mapping[str, Metric] | None = None
 
     @property
     def passed(self) -> bool:
@@ -39,7 +48,12 @@ class Verification:
 
 
 def verify(
-    artifact: Artifact | Path | str, *, target: str = "host", threads: int = 1, timeout_s: float = 300.0
+    artifact: Artifact | Path | str,
+    *,
+    target: str = "host",
+    threads: int = 1,
+    timeout_s: float = 300.0,
+    source: ModelSource | None = None,
 ) -> Verification:
     """Run the golden inputs on ``target`` and compare.
 
@@ -47,10 +61,11 @@ def verify(
         target: id of the target, as ``ashore targets`` lists them.
         threads: threads of the engine.
         timeout_s: seconds that loading, and each run, may take.
+        source: what the artifact was made of, to evaluate it anew.
 
     Raises:
         ArtifactError: the file, its manifest or its golden samples were altered.
-        UsageError: it has no manifest to be verified against.
+        UsageError: it has no manifest to be verified against, or was made of another model than ``source``.
         ExecutionError, TargetError: it could not be run there.
     """
     checked = load_artifact(artifact.file if isinstance(artifact, Artifact) else Path(artifact))
@@ -59,7 +74,11 @@ def verify(
             f"{checked.file} has no manifest beside it, so there is nothing to verify against",
             f"make it with ashore convert, or put {checked.file.stem}.json and its golden file beside it",
         )
-    got = _run_golden(checked, target, threads, timeout_s)
+    evaluate = _evaluation(source, checked, checked.manifest)
+    with registry.get_target(target).open(checked, threads=threads, timeout_s=timeout_s) as session:
+        # The session comes first: it finds out whether the file has the tensors that the samples are held against.
+        got = tuple(run_real(session, sample) for sample in load_golden(checked, "in"))
+        metrics = evaluate(session)
     parity = measure_parity(
         load_golden(checked, "eager"),
         got,
@@ -67,13 +86,25 @@ def verify(
         labels=checked.manifest.labels,
     )
     converted = load_golden(checked, "file")
-    return Verification(checked, target, parity, _identical(converted, got), _largest_change(converted, got))
+    return Verification(checked, target, parity, _identical(converted, got), _largest_change(converted, got), metrics)
 
 
-def _run_golden(artifact: Artifact, target: str, threads: int, timeout_s: float) -> tuple[Sample, ...]:
-    """The session comes first: it finds out whether the file has the tensors that the samples are held against."""
-    with registry.get_target(target).open(artifact, threads=threads, timeout_s=timeout_s) as session:
-        return tuple(run_real(session, sample) for sample in load_golden(artifact, "in"))
+def _evaluation(
+    source: ModelSource | None, artifact: Artifact, manifest: Manifest
+) -> Callable[[Session], Mapping[str, Metric] | None]:
+    """What finds the metrics of a loaded file. PyTorch's side is done here, before anything is loaded."""
+    if source is None:
+        return lambda _session: manifest.metrics
+    if source.evaluate is None:
+        raise UsageError(
+            f"source {source.name!r} has no evaluate", "give one in its ModelSource, or leave --source out"
+        )
+    from ashore.sources.prepare import prepare
+
+    prepared = prepare(source)
+    check_made_of(artifact, prepared)
+    eager = eager_metrics(prepared)
+    return lambda session: file_metrics(prepared, eager, session, artifact.file.name)
 
 
 def _identical(expected: tuple[Sample, ...], got: tuple[Sample, ...]) -> bool:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import zlib
-from pathlib import Path
-
 from ashore import registry
 from ashore.errors import AshoreError
-from ashore.pipeline.artifacts import file_sha256
+from ashore.pipeline.artifacts import deflated_bytes, file_sha256
 from ashore.profiling.operators import count_graph
 from ashore.types.artifact import Artifact
 from ashore.types.parity import Parity
 from ashore.types.profile import ParityFigures, ProfiledArtifact, ProfiledTarget
 from ashore.types.target import TargetInfo
-
-_DEFLATE_LEVEL = 6
-"""What zip and app stores use unless they are told otherwise."""
-_CHUNK_BYTES = 1 << 20
 
 
 def describe_artifact(artifact: Artifact) -> tuple[ProfiledArtifact, dict[str, str]]:
@@ -58,15 +51,6 @@ def describe_target(info: TargetInfo, backend: str) -> ProfiledTarget:
         runner=info.runner or None,
         cores=info.cores,
     )
-
-
-def deflated_bytes(path: Path) -> int:
-    """Size after DEFLATE, as it counts for a download; the file is read piece by piece."""
-    packer, size = zlib.compressobj(_DEFLATE_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS), 0
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            size += len(packer.compress(chunk))
-    return size + len(packer.flush())
 
 
 def _figures(parity: Parity) -> ParityFigures:

@@ -9,6 +9,7 @@ from ashore.errors import TargetUnavailable
 from ashore.interfaces import CountsInstructions, Session, Target
 from ashore.profiling.environment import Watch
 from ashore.profiling.inputs import Inputs
+from ashore.profiling.modules import with_modules
 from ashore.types.artifact import Artifact
 from ashore.types.profile import ColdRepeat, InstructionCounts, Memory, OpCost, OpsPass, Settings
 from ashore.types.reading import MemoryReading, OpTime, OpTimes
@@ -141,7 +142,9 @@ def measure_ops(case: Case) -> tuple[tuple[OpCost, ...], OpsPass]:
         before = session.ops()
         run_ns = timed(session, _OPS_RUNS, 0, first_ns)
         after = session.ops()
-    return tuple(_cost(op, start) for op, start in _paired(after, before)), OpsPass(tuple(run_ns))
+    costs = [_cost(op, start) for op, start in _paired(after, before)]
+    manifest = case.artifact.manifest
+    return with_modules(costs, (manifest and manifest.layers) or ()), OpsPass(tuple(run_ns))
 
 
 def _paired(after: OpTimes, before: OpTimes) -> list[tuple[OpTime, OpTime | None]]:

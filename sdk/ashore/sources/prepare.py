@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,7 +15,9 @@ from ashore.sources.example import check_descriptions, example_call
 from ashore.sources.exported import check_program
 from ashore.sources.layers import check_layer_rules
 from ashore.sources.provenance import describe_source
+from ashore.sources.readiness import check_devices, merge_adapters
 from ashore.sources.samples import each_sample, read_samples, similar_samples, to_array
+from ashore.sources.sparsity import NOTABLE, zero_share
 from ashore.sources.spool import Spool
 from ashore.sources.threads import fastest_threads
 from ashore.types.conversion import ConversionRequest
@@ -96,9 +99,21 @@ class PreparedSource:
             samples += similar_samples(resized, 2, seed=2)
         return tuple(samples)
 
-    @property
+    @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """What the reader of the manifest must know of the samples behind its figures."""
+        """What the reader of the manifest must know of the samples behind its figures, and of its weights."""
+        return (*self._sample_warnings(), *self._weight_warnings())
+
+    def _weight_warnings(self) -> tuple[str, ...]:
+        share = zero_share(self.model)
+        if share < NOTABLE:
+            return ()
+        return (
+            f"{share:.0%} of the weights are zero: the file compresses better for download, but XNNPACK computes a "
+            "zero as slowly as any other number; remove whole channels or heads to gain speed",
+        )
+
+    def _sample_warnings(self) -> tuple[str, ...]:
         found = []
         if self.source.evaluation is None and self.source.calibration in (None, "random"):
             found.append("judged on random inputs like the example: the source has no evaluation samples")
@@ -117,19 +132,23 @@ class PreparedSource:
         Raises:
             UsageError: the model fails on a sample, or gives NaN, with which nothing can be compared.
         """
-        with fastest_threads(lambda: self._answer(0, self.evaluation[0])):
-            return tuple(self._answer(index, sample) for index, sample in enumerate(self.evaluation))
+        return self.answers(self.evaluation, "evaluation")
 
-    def _answer(self, index: int, sample: Sample) -> Sample:
+    def answers(self, samples: Spool | Sequence[Sample], purpose: str = "calibration") -> tuple[Sample, ...]:
+        """Eager PyTorch's outputs on any samples. Raises as ``reference``."""
+        with fastest_threads(lambda: self._answer(f"{purpose} sample 0", samples[0])):
+            return tuple(self._answer(f"{purpose} sample {i}", sample) for i, sample in enumerate(samples))
+
+    def _answer(self, what: str, sample: Sample) -> Sample:
         try:
             answer = run_eager(self.model, sample, self.outputs)
         except Exception as error:
             raise UsageError(
-                f"the model fails in PyTorch on evaluation sample {index}: {type(error).__name__}: {error}",
-                "drop the sample, or give evaluation samples that the model takes",
+                f"the model fails in PyTorch on {what}: {type(error).__name__}: {error}",
+                "drop the sample, or give samples that the model takes",
             ) from error
         for name, array in answer.items():
-            _check_no_nan(name, array, index)
+            _check_no_nan(name, array, what)
         return answer
 
     @cached_property
@@ -171,12 +190,12 @@ def run_eager(model: FlatModel, sample: Sample, outputs: tuple[TensorSpec, ...])
     return {spec.name: to_array(result) for spec, result in zip(outputs, results, strict=True)}
 
 
-def _check_no_nan(name: str, array: Array, index: int) -> None:
+def _check_no_nan(name: str, array: Array, what: str) -> None:
     count = int(np.isnan(array).sum()) if np.issubdtype(array.dtype, np.inexact) else 0
     if count:
         raise UsageError(
-            f"PyTorch itself gives NaN in {count} of {array.size} values of output {name!r}, on evaluation sample "
-            f"{index}, so nothing can be compared with it",
+            f"PyTorch itself gives NaN in {count} of {array.size} values of output {name!r}, on {what}, "
+            "so nothing can be compared with it",
             "give evaluation samples the model is made for: without any, noise like the example is taken",
         )
 
@@ -195,7 +214,8 @@ def _eval_copy(source: ModelSource) -> torch.nn.Module:
             f"source {source.name!r} holds a {type(source.model).__name__}, not a model",
             "give a torch.nn.Module or a torch.export.ExportedProgram",
         )
-    return copy_module(source.model).cpu().eval()
+    check_devices(source.model)
+    return merge_adapters(copy_module(source.model)).cpu().eval()
 
 
 def _runnable(program: torch.export.ExportedProgram) -> torch.nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ashore.types.manifest import SourceRecord
 from ashore.types.source import ModelSource
@@ -26,13 +26,25 @@ def describe_source(source: ModelSource, model: FlatModel) -> SourceRecord:
 
 def _weights_sha256(model: torch.nn.Module) -> str | None:
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, value in sorted(model.state_dict().items()):
         try:
-            data = tensor.detach().contiguous().view(-1).numpy().tobytes()
-        except (TypeError, RuntimeError, NotImplementedError):  # bfloat16 and quantized tensors have no numpy form
+            digest.update(name.encode() + _content(value))
+        except (TypeError, RuntimeError, NotImplementedError):  # a tensor class that shows nobody its numbers
             return None
-        digest.update(name.encode() + data)
     return digest.hexdigest()
+
+
+def _content(value: Any) -> bytes:
+    """Of a tensor, or of what packed layers of torch.ao keep in its place: tuples of tensors, and plain values."""
+    import torch
+
+    if isinstance(value, tuple):
+        return b"".join(_content(each) for each in value)
+    if not isinstance(value, torch.Tensor):
+        return repr(value).encode()
+    plain = value.detach().dequantize() if value.is_quantized else value.detach()
+    data: bytes = plain.contiguous().view(-1).view(torch.uint8).numpy().tobytes()  # numpy has no bfloat16
+    return data
 
 
 def _count_macs(model: FlatModel) -> int | None:

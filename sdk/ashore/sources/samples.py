@@ -25,11 +25,15 @@ def each_sample(samples: Samples, inputs: Sequence[TensorSpec], *, purpose: str)
     """As :func:`read_samples`, one after another, so that nobody has to hold them all."""
     found = False
     for index, value in enumerate(_iterate(samples, purpose)):
-        what = f"{purpose} sample {index}"
-        yield _checked(_by_name(value, inputs, what), inputs, what)
+        yield read_sample(value, inputs, f"{purpose} sample {index}")
         found = True
     if not found:
         raise UsageError(f"the {purpose} set is empty", "give at least one sample; 32 to 200 are usual")
+
+
+def read_sample(value: Any, inputs: Sequence[TensorSpec], what: str) -> Sample:
+    """One sample, checked; ``what`` names it in errors."""
+    return _checked(_by_name(value, inputs, what), inputs, what)
 
 
 def _iterate(samples: Samples, purpose: str) -> Iterator[Any]:

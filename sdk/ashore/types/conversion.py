@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ashore.types.recipe import Recipe
@@ -57,6 +58,23 @@ class Delegation:
         return self.delegated / self.total if self.total else 0.0
 
 
+class LayerKind(StrEnum):
+    """What an engine calls a layer with weights, as far as all engines agree; ``dense`` is a linear layer or a
+    convolution over all channels, which engines compute alike where the kernel is one pixel."""
+
+    DENSE = "dense"
+    DEPTHWISE = "depthwise"
+    TRANSPOSED = "transposed"
+
+
+@dataclass(frozen=True)
+class PlacedLayer:
+    """A layer with weights; ``path`` is the module's in the user's model, empty where it has no name."""
+
+    path: str
+    kind: LayerKind
+
+
 @dataclass(frozen=True)
 class Conversion:
     """What a converter reports of the file it wrote."""
@@ -68,6 +86,8 @@ class Conversion:
     versions: Mapping[str, str]
     recipe: Recipe
     warnings: tuple[str, ...] = ()
+    layers: tuple[PlacedLayer, ...] = ()
+    """In the order in which the file computes them."""
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ashore.types.conversion import Delegation
+from ashore.types.conversion import Delegation, PlacedLayer
+from ashore.types.metrics import Metric
 from ashore.types.parity import Parity
 from ashore.types.precision import Precision
 from ashore.types.recipe import Recipe
+from ashore.types.sensitivity import MixedStep
 from ashore.types.source import Preprocess
 from ashore.types.tensor import TensorSpec
 
@@ -17,9 +19,12 @@ SCHEMA = "ashore.manifest/1"
 
 @dataclass(frozen=True)
 class FileRecord:
+    """``compressed_bytes``: the size after DEFLATE (level 6), as app stores ship it."""
+
     name: str
     sha256: str
     bytes: int
+    compressed_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -67,4 +72,7 @@ class Manifest:
     labels: tuple[str, ...] | None = None
     calibration: CalibrationRecord | None = None
     warnings: tuple[str, ...] = ()
+    metrics: Mapping[str, Metric] | None = None
+    mixed: tuple[MixedStep, ...] | None = None
+    layers: tuple[PlacedLayer, ...] | None = None
     schema: str = SCHEMA

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from ashore.types.tensor import DynamicDim
+from ashore.types.tensor import DynamicDim, Sample
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +17,10 @@ Samples = Sequence[Any] | Callable[[], Iterable[Any]]
 A sample is a mapping from input name to array, a tuple in the order of the inputs, or, for a model of one input,
 the bare array. Arrays may be numpy's or torch's.
 """
+
+
+Run = Callable[[Any], Sample]
+"""One inference, of PyTorch's model or of a finished file: takes a sample as above, returns arrays by output name."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class ModelSource:
         preprocess: how a picture becomes the input.
         labels: class names, in the order of the scores.
         layouts: by input name, ``NCHW`` or ``NHWC`` for pictures.
+        evaluate: measures what the model is for: gets a :data:`Run`, returns numbers by name, the higher the better.
+            It is called for PyTorch's model and for every finished file.
     """
 
     model: torch.nn.Module | torch.export.ExportedProgram
@@ -67,6 +73,7 @@ class ModelSource:
     preprocess: Preprocess | None = None
     labels: tuple[str, ...] | None = None
     layouts: Mapping[str, str] = field(default_factory=dict)
+    evaluate: Callable[[Run], Mapping[str, float]] | None = None
 
     def __post_init__(self) -> None:
         if self.labels is not None:

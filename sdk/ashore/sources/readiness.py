@@ -1,0 +1,54 @@
+"""What a user's module may still lack before it can run by itself: tensors on the CPU, adapters merged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ashore.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def check_devices(module: torch.nn.Module) -> None:
+    """Raises UsageError for a tensor that ``module.cpu()`` cannot bring to the CPU."""
+    for name, tensor in _registered(module):
+        if tensor.is_meta:
+            raise UsageError(
+                f"tensor {name!r} of the model is on the device 'meta': it has a shape and no numbers",
+                "load its weights first, or build the model outside torch.device('meta') and init_empty_weights()",
+            )
+    for name, tensor in _plain_attributes(module):
+        if tensor.device.type != "cpu":
+            raise UsageError(
+                f"tensor {name!r} of the model stays on the device {str(tensor.device)!r} and does not move with it",
+                "register it with register_buffer(), or keep it on the CPU",
+            )
+
+
+def merge_adapters(module: torch.nn.Module) -> torch.nn.Module:
+    """``module`` with the adapters of PEFT, such as LoRA, added into the weights they adapt; changes it in place."""
+    merge = getattr(module, "merge_and_unload", None)  # PEFT's own door, asked for without importing PEFT
+    if callable(merge):
+        merged: Any = merge()
+        return merge_adapters(merged)
+    for name, child in list(module.named_children()):
+        ready = merge_adapters(child)
+        if ready is not child:
+            setattr(module, name, ready)
+    return module
+
+
+def _registered(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from module.named_parameters()
+    yield from module.named_buffers()
+
+
+def _plain_attributes(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    import torch
+
+    for path, layer in module.named_modules():
+        for name, value in vars(layer).items():
+            if isinstance(value, torch.Tensor):
+                yield f"{path}.{name}" if path else name, value

@@ -1,0 +1,206 @@
+"""Models as people compress them in PyTorch, each beside the one it was made of."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import prune
+
+from ashore import ModelSource
+
+_WIDTH = 512
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """``plain`` and ``make`` take the same inputs; ``precision`` is what the compressed model is converted to."""
+
+    title: str
+    plain: Callable[[], nn.Module]
+    make: Callable[[nn.Module], Any]
+    precision: str
+    shape: tuple[int, ...]
+
+    def sources(self) -> tuple[ModelSource, ModelSource]:
+        """The model before and after compression, calibrated and judged on the same samples."""
+        plain = self.plain().eval()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch and torchao warn of their own deprecations
+            compressed = self.make(copy.deepcopy(plain))
+        return _source(plain, self.shape), _source(compressed, self.shape)
+
+
+def perceptron(width: int = _WIDTH) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        *(nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, 2 * width), nn.ReLU()), nn.Linear(2 * width, 64)
+    )
+
+
+def convolutions(width: int = 32) -> nn.Sequential:
+    torch.manual_seed(0)
+    stages: list[nn.Module] = []
+    for inputs, outputs in ((3, width), (width, 2 * width), (2 * width, 4 * width)):
+        stages += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, 10))
+
+
+def _source(model: Any, shape: tuple[int, ...]) -> ModelSource:
+    drawn = samples(shape)
+    return ModelSource(model, drawn[0], "net", calibration=drawn[:12], evaluation=drawn[12:])
+
+
+def samples(shape: Sequence[int], count: int = 16) -> list[tuple[Tensor]]:
+    generator = torch.Generator().manual_seed(3)
+    return [(torch.randn(*shape, generator=generator),) for _ in range(count)]
+
+
+def _pruned(share: float, *, removed: bool) -> Callable[[nn.Module], nn.Module]:
+    def make(model: nn.Module) -> nn.Module:
+        for layer in model.modules():
+            if isinstance(layer, nn.Linear):
+                prune.l1_unstructured(layer, "weight", share)
+                if removed:
+                    prune.remove(layer, "weight")
+        return model
+
+    return make
+
+
+def _half_the_channels(model: nn.Module) -> nn.Module:
+    """Of every convolution, the half with the largest weights."""
+    assert isinstance(model, nn.Sequential)
+    kept = torch.arange(3)
+    layers: list[nn.Module] = []
+    for layer in model:
+        if isinstance(layer, nn.Conv2d):
+            strongest = layer.weight.abs().sum((1, 2, 3)).topk(layer.out_channels // 2).indices.sort().values
+            narrow = nn.Conv2d(len(kept), len(strongest), 3, padding=1)
+            narrow.load_state_dict({"weight": layer.weight[strongest][:, kept], "bias": _tensor(layer.bias)[strongest]})
+            kept, layer = strongest, narrow
+        elif isinstance(layer, nn.Linear):
+            head = nn.Linear(len(kept), layer.out_features)
+            head.load_state_dict({"weight": layer.weight[:, kept], "bias": _tensor(layer.bias)})
+            layer = head
+        layers.append(layer)
+    return nn.Sequential(*layers)
+
+
+def _tensor(value: Tensor | None) -> Tensor:
+    assert value is not None
+    return value
+
+
+def _low_rank_linear(model: nn.Module) -> nn.Module:
+    """Every linear layer as two, of an eighth of its rank."""
+    assert isinstance(model, nn.Sequential)
+    return nn.Sequential(*(_two_linear(layer) if isinstance(layer, nn.Linear) else layer for layer in model))
+
+
+def _two_linear(layer: nn.Linear) -> nn.Sequential:
+    left, values, right = torch.linalg.svd(layer.weight.detach(), full_matrices=False)
+    rank = len(values) // 8
+    first, second = nn.Linear(layer.in_features, rank, bias=False), nn.Linear(rank, layer.out_features)
+    first.load_state_dict({"weight": right[:rank]})
+    second.load_state_dict({"weight": left[:, :rank] * values[:rank], "bias": _tensor(layer.bias)})
+    return nn.Sequential(first, second)
+
+
+def _low_rank_convolutions(model: nn.Module) -> nn.Module:
+    """Every wide convolution as one along the rows and one along the columns, of half its channels in between."""
+    assert isinstance(model, nn.Sequential)
+    wide = [isinstance(layer, nn.Conv2d) and layer.in_channels > 3 for layer in model]
+    return nn.Sequential(*(_two_convolutions(layer) if two else layer for layer, two in zip(model, wide, strict=True)))
+
+
+def _two_convolutions(layer: nn.Module) -> nn.Sequential:
+    assert isinstance(layer, nn.Conv2d)
+    outputs, inputs, rows, columns = layer.weight.shape
+    matrix = layer.weight.detach().permute(1, 2, 0, 3).reshape(inputs * rows, outputs * columns)
+    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+    rank = outputs // 2
+    down = (left[:, :rank] * values[:rank]).reshape(inputs, rows, rank).permute(2, 0, 1)[..., None]
+    across = right[:rank].reshape(rank, outputs, columns).permute(1, 0, 2)[:, :, None]
+    first = nn.Conv2d(inputs, rank, (rows, 1), padding=(rows // 2, 0), bias=False)
+    second = nn.Conv2d(rank, outputs, (1, columns), padding=(0, columns // 2))
+    first.load_state_dict({"weight": down})
+    second.load_state_dict({"weight": across, "bias": _tensor(layer.bias)})
+    return nn.Sequential(first, second)
+
+
+def _torchao(name: str, **options: Any) -> Callable[[nn.Module], nn.Module]:
+    def make(model: nn.Module) -> nn.Module:
+        import torchao.quantization as ao
+
+        if name.startswith("Int8DynamicActivationIntx"):
+            options.update(weight_dtype=torch.int4, weight_granularity=ao.PerGroup(32))  # type: ignore[attr-defined]
+        ao.quantize_(model, getattr(ao, name)(**options))
+        return model
+
+    return make
+
+
+def _pt2e(*, trained: bool) -> Callable[[nn.Module], Any]:
+    """Static int8 of the XNNPACK quantizer, by calibration alone or trained with rounding in place."""
+
+    def make(model: nn.Module) -> Any:
+        from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+            XNNPACKQuantizer,
+            get_symmetric_quantization_config,
+        )
+        from torchao.quantization.pt2e import move_exported_model_to_eval
+        from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e, prepare_qat_pt2e
+
+        drawn = samples((1, _WIDTH))
+        quantizer = XNNPACKQuantizer().set_global(
+            get_symmetric_quantization_config(is_per_channel=True, is_qat=trained)
+        )
+        graph = torch.export.export(model, drawn[0]).module(check_guards=False)
+        prepared = (prepare_qat_pt2e if trained else prepare_pt2e)(graph, quantizer)
+        optimizer = torch.optim.SGD(prepared.parameters(), lr=1e-3)
+        for sample in drawn[:12]:
+            if trained:
+                optimizer.zero_grad()
+                (prepared(*sample) - model(*sample).detach()).square().mean().backward()
+                optimizer.step()
+            else:
+                prepared(*sample)
+        return convert_pt2e(move_exported_model_to_eval(prepared))
+
+    return make
+
+
+def _packed_dynamic(model: nn.Module) -> nn.Module:
+    return torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
+
+
+def _half(model: nn.Module) -> nn.Module:
+    """What is left of the weights after a float16 checkpoint."""
+    return model.half().float()
+
+
+_LINE, _PICTURE = (1, _WIDTH), (1, 3, 64, 64)
+ROWS = (
+    Compressed("pruned by half, masks live", perceptron, _pruned(0.5, removed=False), "fp32", _LINE),
+    Compressed("pruned to a fifth, masks removed", perceptron, _pruned(0.8, removed=True), "fp32", _LINE),
+    Compressed("pruned to a fifth, then int8", perceptron, _pruned(0.8, removed=True), "int8", _LINE),
+    Compressed("half the channels removed", convolutions, _half_the_channels, "fp32", _PICTURE),
+    Compressed("half the channels removed, then int8", convolutions, _half_the_channels, "int8", _PICTURE),
+    Compressed("linear layers of an eighth of the rank", perceptron, _low_rank_linear, "fp32", _LINE),
+    Compressed("convolutions factorised", convolutions, _low_rank_convolutions, "fp32", _PICTURE),
+    Compressed("torchao int8 weights", perceptron, _torchao("Int8WeightOnlyConfig"), "int8-dynamic", _LINE),
+    Compressed(
+        *("torchao int8 dynamic", perceptron, _torchao("Int8DynamicActivationInt8WeightConfig"), "int8-dynamic", _LINE)
+    ),
+    Compressed("torchao 8da4w", perceptron, _torchao("Int8DynamicActivationIntxWeightConfig"), "int4", _LINE),
+    Compressed("PT2E, calibrated", perceptron, _pt2e(trained=False), "int8", _LINE),
+    Compressed("PT2E, trained (QAT)", perceptron, _pt2e(trained=True), "int8", _LINE),
+    Compressed("torch.ao dynamic, packed", perceptron, _packed_dynamic, "int8-dynamic", _LINE),
+    Compressed("float16 checkpoint", perceptron, _half, "fp16", _LINE),
+)

@@ -1,0 +1,169 @@
+"""``mixed``: from plain int8, modules are put in float in the order of their worth until the budget holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import ashore
+from ashore import AccuracyError, ModelSource, UnsupportedModel, UsageError
+from ashore.pipeline.blocks import all_but, blocks_of
+from ashore.pipeline.recipes import load_recipe
+from commands import Command
+
+NET = """
+import torch
+layers = torch.nn.Sequential(*(torch.nn.Linear(4, 4) for _ in range(3)))
+from ashore import ModelSource
+torch.manual_seed(0)
+samples = [torch.randn(1, 4) for _ in range(8)]
+model = ModelSource(layers, (samples[0],), "net", calibration=samples[:4], evaluation=samples[4:], labels=tuple("abcd"))
+"""
+
+
+def _source(**options: Any) -> ModelSource:
+    torch.manual_seed(1)
+    model = nn.Sequential(*(nn.Linear(4, 4) for _ in range(3)), nn.Linear(4, 8))
+    nn.init.zeros_(model[3].bias)  # else every sample has the same best class
+    samples = [torch.randn(1, 4) for _ in range(12)]
+    return ModelSource(model, (samples[0],), "net", calibration=samples[:6], evaluation=samples[6:], **options)
+
+
+def _mixed(folder: Path, source: ModelSource | None = None, **budget: Any) -> ashore.Artifact:
+    return ashore.convert(source or _source(), to=["fake"], precisions=["mixed"], output=folder, **budget)[0]
+
+
+def _kept(artifact: ashore.Artifact) -> list[str]:
+    assert artifact.manifest is not None and artifact.manifest.mixed is not None
+    return [step.kept for step in artifact.manifest.mixed]
+
+
+def test_the_layer_that_pays_best_is_kept_first_and_no_more_than_needed(fakes: dict, tmp_path: Path) -> None:
+    # Layer 3 makes as much noise as layer 1 and costs twice as much; layer 1 alone is not enough.
+    fakes["fake"].int8_noise = {"0": 0.001, "1": 0.2, "2": 0.002, "3": 0.2}
+    artifact = _mixed(tmp_path, min_sqnr_db=25.0)
+    assert _kept(artifact) == ["", "1", "3"]
+    assert artifact.manifest is not None and artifact.manifest.parity.sqnr_db >= 25
+    curve = artifact.manifest.mixed
+    assert curve is not None
+    assert [round(step.float_weights, 3) for step in curve] == [0, 0.2, 0.6]
+    assert curve[0].sqnr_db < curve[1].sqnr_db < 25 <= curve[2].sqnr_db
+
+
+def test_where_int8_is_within_the_budget_nothing_is_searched(fakes: dict, tmp_path: Path) -> None:
+    fakes["fake"].int8_noise = {"1": 0.001}
+    assert _kept(_mixed(tmp_path)) == [""]
+
+
+def test_what_plain_int8_keeps_in_float_is_kept_here_too(fakes: dict, tmp_path: Path) -> None:
+    fakes["fake"].int8_noise = {"0": 5.0, "1": 0.2, "2": 0.1}
+    fakes["fake"].float_start = ("0",)
+    artifact = _mixed(tmp_path, min_sqnr_db=25.0)
+    assert _kept(artifact) == ["", "1", "2"]
+    assert artifact.manifest is not None
+    assert [rule.pattern for rule in artifact.manifest.recipe.layers] == ["0", "1", "2"]
+
+
+def test_the_saved_recipe_makes_the_file_again_without_a_search(fakes: dict, tmp_path: Path) -> None:
+    fakes["fake"].int8_noise = {"1": 0.2, "2": 0.01}
+    first = _mixed(tmp_path / "first", min_sqnr_db=25.0)
+    recipe = load_recipe(tmp_path / "first" / "net.fake.mixed.toml")
+    assert first.manifest is not None and recipe == first.manifest.recipe
+    (again,) = ashore.convert(_source(), to=["fake"], recipe=recipe, output=tmp_path / "again")
+    assert again.manifest is not None
+    assert again.file.name == "net.fake.mixed.fake" and again.manifest.mixed is None
+    assert again.manifest.parity.sqnr_db == first.manifest.parity.sqnr_db
+
+
+def test_a_bound_on_top1_is_held(fakes: dict, tmp_path: Path) -> None:
+    fakes["fake"].int8_noise = {"0": 0.3, "1": 0.6}
+    source = _source(labels=tuple("abcdefgh"))
+    loose = _mixed(tmp_path / "loose", source, min_sqnr_db=-50, max_top1_drop=100)
+    assert loose.manifest is not None and loose.manifest.parity.top1_agreement != 1.0, "else the bound proves nothing"
+    strict = _mixed(tmp_path / "strict", source, min_sqnr_db=-50, max_top1_drop=0)
+    assert strict.manifest is not None and strict.manifest.parity.top1_agreement == 1.0
+    assert _kept(loose) == [""] and len(_kept(strict)) > 1
+
+
+def test_a_bound_on_a_metric_is_held(fakes: dict, tmp_path: Path) -> None:
+    fakes["fake"].int8_noise = {"0": 0.5, "1": 0.01}
+    ones = np.ones((1, 4), np.float32)
+    right = _source().model(torch.from_numpy(ones)).detach().numpy()  # type: ignore[operator]
+    source = _source(evaluate=lambda run: {"closeness": 1 - float(np.abs(run(ones)["output"] - right).max())})
+    artifact = _mixed(tmp_path, source, min_sqnr_db=-50, max_metric_drop={"closeness": 0.1})
+    assert _kept(artifact) == ["", "0"]
+    assert artifact.manifest is not None and artifact.manifest.metrics is not None
+    assert artifact.manifest.metrics["closeness"].drop == pytest.approx(0.01, abs=1e-5)
+
+
+def test_a_budget_that_nothing_holds_says_so(fakes: dict, tmp_path: Path) -> None:
+    fakes["fake"].int8_noise = {"elsewhere": 0.5}
+    with pytest.raises(AccuracyError, match="even with every block in float the budget does not hold") as caught:
+        _mixed(tmp_path / "out", min_sqnr_db=60.0)
+    assert "dB SQNR where 60 dB are asked" in caught.value.message and "fp16" in caught.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_backend_without_trials_is_refused(fakes: dict, tmp_path: Path) -> None:
+    del fakes
+    with pytest.raises(UnsupportedModel, match="sham cannot try precisions layer by layer") as caught:
+        ashore.convert(_source(), to=["sham"], precisions=["mixed"], output=tmp_path)
+    assert "layer rules" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("budget", "message", "hint"),
+    [
+        ({"max_top1_drop": -1}, "the drop of top-1 agreement allowed is -1", "0 or more"),
+        ({"max_metric_drop": {"top1": float("nan")}}, "the drop of top1 allowed is nan", "0 or more"),
+        (
+            {"max_metric_drop": {"top1": 1.0}},
+            "metric 'top1' was given, which the source does not measure",
+            "no evaluate",
+        ),
+        ({"max_top1_drop": 1}, "no output is known to hold the scores of classes", "--max-top1-drop"),
+    ],
+)
+def test_a_wrong_budget_is_told(fakes: dict, tmp_path: Path, budget: dict, message: str, hint: str) -> None:
+    del fakes
+    with pytest.raises(UsageError) as caught:
+        _mixed(tmp_path, **budget)
+    assert message in caught.value.message and hint in caught.value.hint
+
+
+def test_every_precision_is_held_to_the_budget(fakes: dict, tmp_path: Path) -> None:
+    fakes["fake"].noise = 0.6
+    source = _source(labels=tuple("abcdefgh"))
+    with pytest.raises(AccuracyError, match=r"net\.fake\.fp32\.fake: top-1 agreement .* points below 100 %"):
+        ashore.convert(source, to=["fake"], output=tmp_path, min_sqnr_db=-50, max_top1_drop=0)
+
+
+def test_the_command_prints_the_curve_and_saves_the_recipe(fakes: dict, command: Command, tmp_path: Path) -> None:
+    fakes["fake"].int8_noise = {"1": 0.3, "2": 0.01}
+    (tmp_path / "net.py").write_text(NET)
+    words = ("convert", f"{tmp_path / 'net.py'}:model", "--to", "fake", "--precision", "mixed", "-o", tmp_path)
+    told = command(*words, "--min-sqnr", 25)
+    assert told.code == 0, told.err
+    assert "net.fake.mixed.fake: the way to the budget, on calibration samples" in told.out
+    assert "(int8)" in told.out and "multiplications in float" in told.out
+    assert (tmp_path / "net.fake.mixed.toml").is_file()
+    wrong = command(*words, "--max-metric-drop", "top1")
+    assert wrong.code == 2 and "--max-metric-drop 'top1' is no NAME=VALUE" in wrong.err
+
+
+def test_blocks_are_the_finest_division_and_named_by_what_holds_nothing_else() -> None:
+    paths = ["stem.0", "stages.0.a.conv", "stages.0.b.conv", "stages.1.a.conv", "head.fc"]
+    assert blocks_of(paths, most=5) == ["stem", "stages.0.a", "stages.0.b", "stages.1", "head"]
+    assert blocks_of(paths, most=4) == ["stem", "stages.0", "stages.1", "head"]
+    assert blocks_of(paths, most=1) == ["stem", "stages", "head"]
+
+
+def test_all_but_one_are_the_largest_modules_beside_it() -> None:
+    paths = ["stem.0", "stages.0.a.conv", "stages.0.b.conv", "stages.1.a.conv", "head.fc"]
+    assert all_but("stages.0", paths) == ("stem", "stages.1", "head")
+    assert all_but("stages.0.a.conv", paths) == ("stem", "stages.0.b", "stages.1", "head")
