@@ -1,4 +1,4 @@
-"""Compressed models in the other forms they come in: saved as a program after training."""
+"""Compressed models in the other forms they come in: saved as a program after training, or held in half precision."""
 
 from __future__ import annotations
 
@@ -28,3 +28,18 @@ def test_a_trained_int8_model_saved_as_pt2_keeps_its_scales_on_both(tmp_path: Pa
         assert artifact.manifest.parity.sqnr_db >= 40
         assert artifact.manifest.file.bytes <= 0.27 * weights
     assert len(made) == 2
+
+
+@pytest.mark.filterwarnings("ignore")  # torch and torchao warn of their own deprecations
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_a_model_held_in_half_precision_converts_as_it_comes(half: torch.dtype, tmp_path: Path) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.GELU(), torch.nn.Linear(64, 8)).to(half).eval()
+    noise = [(torch.randn(4, 64).to(half),) for _ in range(12)]
+    source = ashore.ModelSource(model, noise[0], "half", calibration=noise[:8], evaluation=noise[8:])
+    made = ashore.convert(source, to=["executorch", "litert"], precisions=["fp32", "int8"], output=tmp_path / "out")
+    assert len(made) == 4
+    for artifact in made:
+        assert artifact.manifest is not None
+        assert artifact.manifest.inputs[0].dtype == "float32"
+        assert artifact.manifest.parity.sqnr_db >= (100 if artifact.manifest.precision == "fp32" else 30)
+        assert any("read as float32" in warning for warning in artifact.manifest.warnings)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ashore import ConversionError, ExportFailed, LayerRule, ModelSource, Precision, Recipe, UnsupportedModel
+from ashore import ConversionError, ExportFailed, LayerRule, Precision, Recipe, UnsupportedModel
 from conversions import noisy_source, to_litert
 
 
@@ -118,8 +118,13 @@ def test_a_recipe_beyond_litert_is_refused(tmp_path: Path, precision: str, recip
 
 
 def test_half_weights_are_refused_by_name(tmp_path: Path) -> None:
-    model = Inside(nn.ReLU()).half().eval()
-    source = ModelSource(model, (torch.ones(4, 8).half(),), "net", evaluation=[(torch.ones(4, 8).half(),)])
+    class HalfMixed(Inside):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.encoder(x.half()).float())
+
+    model = HalfMixed(nn.ReLU()).half()
+    model.head = nn.Linear(8, 8)
+    source = noisy_source(model, (4, 8))
     with pytest.raises(UnsupportedModel, match=r"weights hold float16 numbers \(encoder\.0\.weight\)") as raised:
         to_litert(source, "fp32", tmp_path)
     assert "--precision fp16" in raised.value.hint

@@ -61,3 +61,34 @@ def test_adapters_are_merged_and_the_users_model_stays(wrap) -> None:  # type: i
     assert answer == pytest.approx(expected, abs=1e-6)
     assert sum(p.numel() for p in model.parameters()) == before
     assert model(X).detach().numpy() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_a_model_in_half_precision_is_read_as_float32(half: torch.dtype) -> None:
+    model = torch.nn.Linear(4, 4).to(half)
+    prepared = prepare(ModelSource(model, (X.to(half),), "half", evaluation=[(X.to(half) / 3,)]))
+    assert [spec.dtype for spec in (*prepared.inputs, *prepared.outputs)] == ["float32", "float32"]
+    (sample,) = prepared.evaluation
+    assert sample["input"] == pytest.approx((X.to(half) / 3).float().numpy(), abs=0)
+    (answer,) = prepared.answers([sample])[0].values()
+    expected = torch.nn.functional.linear((X.to(half) / 3).float(), model.weight.float(), model.bias.float())
+    assert answer == pytest.approx(expected.detach().numpy(), abs=1e-6)
+    assert model.weight.dtype is half
+    word = str(half).removeprefix("torch.")
+    assert f"the model came in {word}: its weights are read as float32, in which it is judged" in prepared.warnings
+
+
+def test_a_model_that_mixes_formats_is_left_as_its_author_mixed_it() -> None:
+    class Mixed(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = torch.nn.Linear(4, 4).half(), torch.nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            halves: torch.Tensor = self.first(x.half())
+            answer: torch.Tensor = self.last(halves.float())
+            return answer
+
+    prepared = prepare(ModelSource(Mixed(), (X,), "mixed"))
+    assert {weight.dtype for weight in prepared.model.parameters()} == {torch.float16, torch.float32}
+    assert not [warning for warning in prepared.warnings if "float32" in warning]

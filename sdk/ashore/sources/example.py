@@ -10,6 +10,7 @@ import numpy as np
 
 from ashore.errors import UsageError
 from ashore.sources.exported import argument_names, split_arguments
+from ashore.sources.readiness import half_format
 from ashore.types.source import ModelSource
 from ashore.types.tensor import DynamicDim
 
@@ -41,7 +42,7 @@ def example_call(source: ModelSource, model: torch.nn.Module) -> Call:
     call = _by_keyword(source, given) if isinstance(given, Mapping) else (tuple(given), {})
     _check_names(model, *call)
     tensors: Call = pytree.tree_map(_to_tensor, call)
-    return tensors
+    return pytree.tree_map(_widened, tensors) if half_format(source.model) else tensors
 
 
 def _by_keyword(source: ModelSource, given: Mapping[str, Any]) -> Call:
@@ -117,3 +118,10 @@ def _to_tensor(value: Any) -> Any:
             "give values like those the model will meet; torch.empty leaves memory as it was, torch.randn does not",
         )
     return value.detach().cpu()
+
+
+def _widened(value: Any) -> Any:
+    import torch
+
+    half = isinstance(value, torch.Tensor) and value.dtype in (torch.float16, torch.bfloat16)
+    return value.float() if half else value

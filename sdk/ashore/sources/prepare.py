@@ -15,7 +15,7 @@ from ashore.sources.example import check_descriptions, example_call
 from ashore.sources.exported import check_program
 from ashore.sources.layers import check_layer_rules
 from ashore.sources.provenance import describe_source
-from ashore.sources.readiness import check_devices, merge_adapters
+from ashore.sources.readiness import check_devices, half_format, merge_adapters
 from ashore.sources.samples import each_sample, read_samples, similar_samples, to_array
 from ashore.sources.sparsity import NOTABLE, zero_share
 from ashore.sources.spool import Spool
@@ -102,7 +102,11 @@ class PreparedSource:
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """What the reader of the manifest must know of the samples behind its figures, and of its weights."""
-        return (*self._sample_warnings(), *self._weight_warnings())
+        return (*self._sample_warnings(), *self._format_warnings(), *self._weight_warnings())
+
+    def _format_warnings(self) -> tuple[str, ...]:
+        word = half_format(self.source.model)
+        return (f"the model came in {word}: its weights are read as float32, in which it is judged",) if word else ()
 
     def _weight_warnings(self) -> tuple[str, ...]:
         share = zero_share(self.model)
@@ -215,7 +219,8 @@ def _eval_copy(source: ModelSource) -> torch.nn.Module:
             "give a torch.nn.Module or a torch.export.ExportedProgram",
         )
     check_devices(source.model)
-    return merge_adapters(copy_module(source.model)).cpu().eval()
+    module = merge_adapters(copy_module(source.model)).cpu().eval()
+    return module.float() if half_format(source.model) else module
 
 
 def _runnable(program: torch.export.ExportedProgram) -> torch.nn.Module:

@@ -1,4 +1,4 @@
-"""What a user's module may still lack before it can run by itself: tensors on the CPU, adapters merged."""
+"""What a user's module may still lack before it can run by itself: tensors on the CPU, adapters merged, float32."""
 
 from __future__ import annotations
 
@@ -38,6 +38,24 @@ def merge_adapters(module: torch.nn.Module) -> torch.nn.Module:
         if ready is not child:
             setattr(module, name, ready)
     return module
+
+
+def half_format(model: Any) -> str | None:
+    """``float16`` or ``bfloat16`` where a module keeps all its floating-point numbers in that format, else None.
+
+    A module that mixes formats was mixed by its author, and tensor classes such as torchao's keep other numbers than
+    their dtype says: both are left as they are.
+    """
+    import torch
+
+    if not isinstance(model, torch.nn.Module):
+        return None
+    tensors = [tensor for _, tensor in _registered(model)]
+    formats = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
+    plain = all(type(tensor) in (torch.Tensor, torch.nn.Parameter) for tensor in tensors)
+    if not plain or len(formats) != 1 or not formats <= {torch.float16, torch.bfloat16}:
+        return None
+    return str(formats.pop()).removeprefix("torch.")
 
 
 def _registered(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

@@ -75,7 +75,8 @@ def _arrays(value: Any, inputs: Sequence[TensorSpec], what: str) -> dict[str, Ar
 def to_array(value: Any) -> Array:
     """A numpy array of a numpy array, a torch tensor, or nested lists of numbers."""
     if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
+        value = value.detach().cpu()
+        value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()  # numpy has no bfloat16
     return np.ascontiguousarray(value)
 
 
@@ -86,9 +87,15 @@ def _checked(sample: dict[str, Array], inputs: Sequence[TensorSpec], what: str) 
             f"{what} names {', '.join(sorted(sample)) or 'nothing'}; the model takes {', '.join(names)}",
             "name every input once, as the model's forward does",
         )
+    sample = {spec.name: _widened(sample[spec.name], spec) for spec in inputs}
     for spec in inputs:
         check_array(sample[spec.name], spec, what)
-    return {name: sample[name] for name in names}
+    return sample
+
+
+def _widened(array: Array, spec: TensorSpec) -> Array:
+    """Half precision as float32 where the model takes that: the same numbers."""
+    return array.astype(np.float32) if array.dtype == np.float16 and spec.dtype == "float32" else array
 
 
 def check_array(array: Array, spec: TensorSpec, what: str) -> None:
