@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -48,7 +49,10 @@ def phones(adb_server: AdbServer, tmp_path_factory: pytest.TempPathFactory) -> I
     left, right = (Phone(tmp_path_factory.mktemp("phone"), {"ro.product.model": model}) for model in ("Left", "Right"))
     for each in (left, right):
         adb_server.connect(each)
+    # Under nohup, what a phone starts would inherit that SIGHUP is ignored, by which adbd ends commands.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield left, right
+    signal.signal(signal.SIGHUP, before)
     for each in (left, right):
         each.die()
 
