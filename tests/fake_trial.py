@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from ashore.pipeline.blocks import inside
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
 from ashore.types.recipe import Recipe
@@ -27,7 +28,7 @@ class FakeTrial:
         from ashore.sources.prepare import run_eager
 
         results = run_eager(self._request.model, sample, self._request.outputs)  # type: ignore[arg-type]
-        noise = noise_left(self._noises, lambda path: any(_inside(path, module) for module in float_modules))
+        noise = noise_left(self._noises, lambda path: any(inside(path, module) for module in float_modules))
         return {name: shaken(array, noise) for name, array in results.items()}
 
     def readings(self, samples: Sequence[Sample]) -> Mapping[str, LayerReading]:
@@ -55,7 +56,3 @@ def _precision_at(path: str, recipe: Recipe) -> Precision:
     parts = path.split(".")
     around = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
     return next((rule.precision for rule in recipe.layers if any(map(rule.matches, around))), recipe.precision)
-
-
-def _inside(path: str, module: str) -> bool:
-    return path == module or path.startswith(f"{module}.")

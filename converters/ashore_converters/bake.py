@@ -54,6 +54,14 @@ def bake(module: torch.nn.Module, keep: Callable[[QuantizedWeight], bool] | None
     return baked.requires_grad_(False)
 
 
+def recurrent_layers(module: torch.nn.Module) -> dict[str, torch.nn.RNNBase]:
+    """By the path that the user knows."""
+    import torch
+
+    named = module.named_modules()
+    return {user_path(path): layer for path, layer in named if isinstance(layer, torch.nn.RNNBase)}
+
+
 def user_path(module_path: str) -> str:
     """A module path as the user knows it."""
     return module_path.removeprefix(PREFIX)

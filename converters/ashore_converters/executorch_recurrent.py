@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
-from ashore_converters.bake import user_path
+from ashore_converters.bake import recurrent_layers, user_path
 from ashore_converters.executorch_recurrent_step import GRUStep, LSTMStep, Step
 
 _KINDS: dict[type[nn.RNNBase], type[Step]] = {nn.LSTM: LSTMStep, nn.GRU: GRUStep}
@@ -36,8 +36,8 @@ def loops(request: ConversionRequest) -> bool:
 
 def recurrent_paths(request: ConversionRequest, looped: bool) -> list[str]:
     """Recurrent layers that become loops, or those whose every step becomes operators of its own."""
-    layers = [(path, layer) for path, layer in request.model.named_modules() if isinstance(layer, nn.RNNBase)]
-    return [user_path(path) for path, layer in layers if (loopable(layer) and loops(request)) is looped]
+    layers = recurrent_layers(request.model).items()
+    return [path for path, layer in layers if (loopable(layer) and loops(request)) is looped]
 
 
 def loop_recurrent(module: nn.Module) -> list[int]:

@@ -9,6 +9,8 @@ import torch
 from torch.fx import GraphModule, Node
 
 from ashore.errors import LoweringFailed
+from ashore.types.precision import Precision
+from ashore.types.recipe import Recipe
 from ashore_converters.executorch_recurrent import step_of
 from ashore_converters.executorch_recurrent_step import Step
 
@@ -80,14 +82,11 @@ def _edge_program(step: Step, example: tuple[torch.Tensor, ...], int8: bool) -> 
 
 
 def _rounded(program: Any, example: tuple[torch.Tensor, ...]) -> GraphModule:
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
-    from ashore.types.precision import Precision
-    from ashore_converters.executorch_observers import specs
-    from ashore_converters.executorch_quantizer import GraphQuantizer
+    from ashore_converters.executorch_quantize import observed
 
-    quantizer = GraphQuantizer(specs(), lambda _: Precision.INT8_DYNAMIC)
-    prepared = prepare_pt2e(program.module(check_guards=False), quantizer)
+    prepared = observed(program.module(check_guards=False), Recipe(Precision.INT8_DYNAMIC))
     prepared(*example)  # weights are observed as they are used
     rounded: GraphModule = convert_pt2e(prepared)
     return rounded

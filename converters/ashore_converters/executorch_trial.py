@@ -22,27 +22,21 @@ class Trial:
 
     def outputs(self, inputs: Sequence[tuple[torch.Tensor, ...]], float_layers: Collection[Node]) -> list[Array]:
         """All outputs on all inputs, sample after sample; layers behind no others lose their input's rounding too."""
-        observers = dict(_observers(self._prepared))
         off = {node for layer in float_layers for node in layer_observers(layer)}
-        for node, observer in observers.items():
-            observer.simulate = node not in off
-        try:
+        with simulating(self._prepared, off):
             return run(self._prepared, inputs)
-        finally:
-            for observer in observers.values():
-                observer.simulate = False
 
 
 @contextmanager
-def simulating(prepared: GraphModule) -> Iterator[None]:
-    """Inside, every observer rounds as the file will."""
-    observers = [observer for _, observer in _observers(prepared)]
-    for observer in observers:
-        observer.simulate = True
+def simulating(prepared: GraphModule, off: Collection[Node] = ()) -> Iterator[None]:
+    """Inside, every observer but those of ``off`` rounds as the file will."""
+    observers = dict(_observers(prepared))
+    for node, observer in observers.items():
+        observer.simulate = node not in off
     try:
         yield
     finally:
-        for observer in observers:
+        for observer in observers.values():
             observer.simulate = False
 
 

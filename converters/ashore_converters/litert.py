@@ -36,13 +36,14 @@ from ashore.types.tensor import TensorSpec
 from ashore_converters.bake import bake
 from ashore_converters.litert_checks import cautions
 from ashore_converters.litert_file import FileGraph, read_file
-from ashore_converters.litert_layers import ROOT
 from ashore_converters.litert_quiet import quiet
 from ashore_converters.litert_static import StaticFile
 from ashore_converters.litert_trial import try_file
 
 if TYPE_CHECKING:
     import torch
+
+    from ashore_converters.litert_quantize import FloatFile
 
 DELEGATE = "xnnpack"
 
@@ -69,8 +70,11 @@ class LiteRTConverter:
 
     def convert(self, request: ConversionRequest, destination: Path, progress: Progress) -> Conversion:
         self.check(request)
+        from ashore_converters.litert_quantize import open_float_file
+
         content = self._float_file(request, progress)
-        quantized = _quantized(content, request, progress)
+        file = open_float_file(content, request.model)
+        quantized = _quantized(file, request, progress)
         destination.write_bytes(quantized.content)
         progress("trying the file")
         delegation = _tried(destination, request)
@@ -83,7 +87,7 @@ class LiteRTConverter:
             _versions(),
             quantized.recipe,
             quantized.warnings,
-            _placed_layers(content, request),
+            _placed_layers(file),
         )
 
     def trial(self, request: ConversionRequest, progress: Progress) -> Trial:
@@ -152,38 +156,30 @@ def _lower(request: ConversionRequest, progress: Progress) -> bytes:
     return with_flat_biases(model)
 
 
-def _quantized(content: bytes, request: ConversionRequest, progress: Progress) -> StaticFile:
+def _quantized(file: FloatFile, request: ConversionRequest, progress: Progress) -> StaticFile:
     from ashore_converters.litert_edit import with_float_edges
     from ashore_converters.litert_pt2e import Pt2e, quantization_of
-    from ashore_converters.litert_quantize import open_float_file, quantize, quantize_layers
+    from ashore_converters.litert_quantize import quantize, quantize_layers
     from ashore_converters.litert_static import quantize_static
 
     recipe, quantization = request.recipe, quantization_of(request.model)
     if quantization is Pt2e.STATIC:
-        return StaticFile(content if recipe.int8_io else with_float_edges(content), recipe)
-    file = open_float_file(content, request.model)
+        return StaticFile(file.content if recipe.int8_io else with_float_edges(file.content), recipe)
     if quantization is Pt2e.DYNAMIC:
         return StaticFile(quantize_layers(file), recipe)
     file.layers.check(recipe.layers)
     if recipe.precision is Precision.INT8:
-        return quantize_static(content, request, progress)
+        return quantize_static(file.content, request, progress)
     if recipe.precision is Precision.FP32 and not recipe.layers:
-        return StaticFile(content, recipe)
+        return StaticFile(file.content, recipe)
     progress("quantizing")
     return StaticFile(quantize(file, recipe), recipe)
 
 
-def _placed_layers(content: bytes, request: ConversionRequest) -> tuple[PlacedLayer, ...]:
+def _placed_layers(file: FloatFile) -> tuple[PlacedLayer, ...]:
     """Of the float file, whose operators and order every quantized one keeps."""
-    from ashore_converters.litert_quantize import open_float_file
-
-    file = open_float_file(content, request.model)
     kinds = [(op, _KINDS[op.name]) for op in file.graph.ops if op.name in _KINDS]
-    return tuple(PlacedLayer(_own_path(file.layers.of(op)), kind) for op, kind in kinds)
-
-
-def _own_path(paths: tuple[str, ...]) -> str:
-    return paths[-1] if paths and paths[-1] != ROOT else ""
+    return tuple(PlacedLayer(file.layers.own(op), kind) for op, kind in kinds)
 
 
 def _tried(path: Path, request: ConversionRequest) -> Delegation:

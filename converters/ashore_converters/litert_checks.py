@@ -8,7 +8,7 @@ from ashore.errors import UnsupportedModel
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
 from ashore.types.recipe import Recipe
-from ashore_converters.bake import quantized_weights, user_path
+from ashore_converters.bake import quantized_weights, recurrent_layers, user_path
 from ashore_converters.litert_quantize import GROUP_SIZES
 
 _OWN_PRECISIONS = (Precision.INT8, Precision.INT8_DYNAMIC)
@@ -95,7 +95,7 @@ def _unsuited(request: ConversionRequest) -> Iterator[str]:
             "in transformers and recurrent nets only layers with weights become static int8 on LiteRT; int8-dynamic "
             "is smaller there, needs no calibration and is usually faster"
         )
-    recurrent = _recurrent(request)
+    recurrent = recurrent_layers(request.model)
     if recurrent:
         yield (
             f"{_some(recurrent)}: LiteRT unrolls recurrent layers over time; the file and the time of its conversion "
@@ -109,13 +109,6 @@ def _unsuited(request: ConversionRequest) -> Iterator[str]:
         )
     if Precision.INT4 in asked and convolutions:
         yield f"the weights of convolutions ({_some(convolutions)}) stay int8: LiteRT has 4 bits for matrices only"
-
-
-def _recurrent(request: ConversionRequest) -> list[str]:
-    import torch
-
-    layers = request.model.named_modules()
-    return [user_path(path) for path, layer in layers if isinstance(layer, torch.nn.RNNBase)]
 
 
 def _is_sequence_model(request: ConversionRequest) -> bool:

@@ -18,7 +18,7 @@ from ashore.types.tensor import Array, Sample
 from ashore_converters.litert_calibrate import file_inputs, open_interpreter
 from ashore_converters.litert_file import FileGraph, FileOp, read_graph
 from ashore_converters.litert_float import multiplications
-from ashore_converters.litert_layers import ROOT, WEIGHTED
+from ashore_converters.litert_layers import WEIGHTED
 from ashore_converters.litert_quiet import quiet
 from ashore_converters.litert_static import measure
 from ashore_converters.sensitivity import reading
@@ -64,9 +64,9 @@ class LiteRTTrial:
         """The last operator with weights of every module that has a name and that the recipe leaves in static int8."""
         file, found = self._measured.file, {}
         for op in file.graph.ops:
-            path = file.layers.of(op)[-1] if file.layers.of(op) else ROOT
+            path = file.layers.own(op)
             static = file.layers.asked_precision(op, self._recipe) is Precision.INT8
-            if op.name in WEIGHTED and op.name != "EMBEDDING_LOOKUP" and path != ROOT and static:
+            if op.name in WEIGHTED and op.name != "EMBEDDING_LOOKUP" and path and static:
                 found[path] = op
         return found
 

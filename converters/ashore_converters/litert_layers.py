@@ -43,6 +43,11 @@ class Layers:
         """Module paths of ``op``, its own last; empty where its tensors bear no module's name."""
         return self._modules[op]
 
+    def own(self, op: FileOp) -> str:
+        """The module path of ``op`` itself; empty where that is the outermost module, or bears no name."""
+        paths = self.of(op)
+        return paths[-1] if paths and paths[-1] != ROOT else ""
+
     def asked_precision(self, op: FileOp, recipe: Recipe) -> Precision:
         """The first rule that names one of the modules of ``op``, or a module around it, decides."""
         names = {name for path in self.of(op) for name in _with_parents(path)}

@@ -13,6 +13,7 @@ import torch
 
 import ashore
 from ashore import ManifestInvalid, ModelSource, UsageError
+from ashore.pipeline.verify import Evaluation
 from ashore.types.source import Run
 from commands import Command
 
@@ -77,6 +78,21 @@ def test_verify_evaluates_anew_with_the_source_and_tells_the_old_metrics_without
     assert len(calls) == 2
     assert ashore.verify(artifact, source=_source(counted)).metrics == artifact.manifest.metrics
     assert len(calls) == 4
+
+
+def test_an_evaluation_asks_pytorch_once_for_several_files(fakes: dict, tmp_path: Path) -> None:
+    del fakes
+    artifact = _convert(_total, tmp_path)
+    calls: list[str] = []
+
+    def counted(run: Run) -> dict[str, float]:
+        calls.append("called")
+        return _total(run)
+
+    evaluation = Evaluation(_source(counted))
+    for _ in range(2):
+        assert ashore.verify(artifact, source=evaluation).metrics == artifact.manifest.metrics
+    assert len(calls) == 3, "once for PyTorch, once for each file"
 
 
 def test_verify_refuses_another_model(fakes: dict, tmp_path: Path) -> None:

@@ -102,16 +102,17 @@ def verify(terminal: Terminal, artifacts: tuple[Path, ...], targets: tuple[str, 
     """Run the golden inputs of ARTIFACTS on a target and compare with PyTorch's outputs."""
     from ashore.cli.results import show_verifications, verification_fields
     from ashore.errors import AccuracyError
+    from ashore.pipeline.verify import Evaluation
     from ashore.pipeline.verify import verify as verify_artifact
     from ashore.sources import load_source
 
     with terminal.progress() as progress:
         found = []
-        loaded = load_source(source) if source else None
+        evaluation = Evaluation(load_source(source)) if source else None
         for target in targets or ("host",):
             for path in artifacts:
                 progress(f"{path.name} on {target}")
-                found.append(verify_artifact(path, target=target, source=loaded))
+                found.append(verify_artifact(path, target=target, source=evaluation))
     if terminal.json:
         terminal.show_json({"verifications": [verification_fields(each) for each in found]})
     else:

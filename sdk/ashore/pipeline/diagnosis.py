@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ashore import registry
 from ashore.errors import UnsupportedModel, UsageError
-from ashore.interfaces import OffersTrials, Progress, Trial
+from ashore.interfaces import Progress, Trial
 from ashore.pipeline.artifacts import load_artifact
 from ashore.pipeline.blocks import all_but, inside
 from ashore.pipeline.origins import check_made_of
 from ashore.pipeline.parity import measure_parity
+from ashore.pipeline.trials import open_trial, shares_of
 from ashore.types.conversion import ConversionRequest
 from ashore.types.diagnosis import Diagnosis, LayerDiagnosis
 from ashore.types.precision import Precision
@@ -69,9 +69,9 @@ def _of_artifact(path: Path, prepared: PreparedSource) -> tuple[Recipe, tuple[st
 
 def _diagnose(backend: str, request: ConversionRequest, prepared: PreparedSource, progress: Progress) -> Diagnosis:
     converter = registry.get_converter(backend)
-    if not isinstance(converter, OffersTrials):
-        raise UnsupportedModel(f"{backend} cannot try precisions layer by layer", "diagnose another backend")
-    trial = converter.trial(request, lambda step: progress(f"{backend}: {step}"))
+    trial = open_trial(
+        converter, request, lambda step: progress(f"{backend}: {step}"), instead="diagnose another backend"
+    )
     if not trial.layers:
         raise UnsupportedModel(
             f"{backend} has no layer of {prepared.source.name!r} that could be int8 and has a name",
@@ -94,11 +94,6 @@ class _Measured:
         self.samples = request.calibration[::step][:_SAMPLES]
         self._reference = prepared.answers(self.samples)
         self._paths = [layer.path for layer in trial.layers]
-        self._total = replace(
-            trial.layers[0],
-            weights=sum(layer.weights for layer in trial.layers),
-            multiplications=sum(layer.multiplications for layer in trial.layers),
-        )
 
     def layer(self, layer: LayerCost, seen: LayerReading | None) -> LayerDiagnosis:
         return LayerDiagnosis(
@@ -106,8 +101,7 @@ class _Measured:
             layer.operator,
             self.sqnr_db(all_but(layer.path, self._paths)),
             seen,
-            layer.multiplications / max(1, self._total.multiplications),
-            layer.weights / max(1, self._total.weights),
+            *shares_of([layer], self._trial.layers),
             any(inside(layer.path, kept) for kept in self._trial.start),
         )
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ashore.errors import AccuracyError, UnsupportedModel
-from ashore.interfaces import Converter, OffersTrials, Progress, Trial
+from ashore.errors import AccuracyError
+from ashore.interfaces import Converter, Progress, Trial
 from ashore.pipeline.blocks import all_but, blocks_of, inside
 from ashore.pipeline.metrics import measured_metrics
 from ashore.pipeline.parity import measure_parity
+from ashore.pipeline.trials import open_trial, shares_of
 from ashore.types.budget import Budget
 from ashore.types.conversion import ConversionRequest
 from ashore.types.metrics import Metric
@@ -54,11 +55,8 @@ def choose_mixed(
         UnsupportedModel: the backend offers no trials, or the model has no layer to choose.
         AccuracyError: the budget does not hold even with every block in float.
     """
-    if not isinstance(converter, OffersTrials):
-        raise UnsupportedModel(
-            f"{converter.backend} cannot try precisions layer by layer", "give a recipe with layer rules to int8"
-        )
-    search = _Search(converter.trial(request, progress), request, prepared, budget, eager)
+    trial = open_trial(converter, request, progress, instead="give a recipe with layer rules to int8")
+    search = _Search(trial, request, prepared, budget, eager)
     curve = search.walk(progress)
     kept = (*search.trial.start, *(step.kept for step in curve if step.kept))
     return MixedChoice(tuple(LayerRule(re.escape(path), Precision.FP32) for path in kept), curve)
@@ -130,10 +128,7 @@ class _Search:
         """Of all multiplications and of all weights, what lies inside of ``modules``."""
         every = self.trial.layers
         chosen = [layer for layer in every if any(inside(layer.path, module) for module in modules)]
-        return (
-            sum(layer.multiplications for layer in chosen) / max(1, sum(layer.multiplications for layer in every)),
-            sum(layer.weights for layer in chosen) / max(1, sum(layer.weights for layer in every)),
-        )
+        return shares_of(chosen, every)
 
     def _parity(self, kept: tuple[str, ...], most: int = _SAMPLES) -> Parity:
         got = [self.trial.run(sample, kept) for sample in self._samples[:most]]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +25,9 @@ from ashore.types.metrics import Metric
 from ashore.types.parity import Parity
 from ashore.types.source import ModelSource
 from ashore.types.tensor import Sample
+
+if TYPE_CHECKING:
+    from ashore.sources.prepare import PreparedSource
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ def verify(
     target: str = "host",
     threads: int = 1,
     timeout_s: float = 300.0,
-    source: ModelSource | None = None,
+    source: ModelSource | Evaluation | None = None,
 ) -> Verification:
     """Run the golden inputs on ``target`` and compare.
 
@@ -61,7 +66,7 @@ def verify(
         target: id of the target, as ``ashore targets`` lists them.
         threads: threads of the engine.
         timeout_s: seconds that loading, and each run, may take.
-        source: what the artifact was made of, to evaluate it anew.
+        source: what the artifact was made of, to evaluate it anew; an ``Evaluation`` of it serves several artifacts.
 
     Raises:
         ArtifactError: the file, its manifest or its golden samples were altered.
@@ -89,22 +94,38 @@ def verify(
     return Verification(checked, target, parity, _identical(converted, got), _largest_change(converted, got), metrics)
 
 
+class Evaluation:
+    """PyTorch's side of a source's ``evaluate``, done once, however many artifacts are held against it."""
+
+    def __init__(self, source: ModelSource) -> None:
+        self._source = source
+
+    @cached_property
+    def prepared(self) -> PreparedSource:
+        """Raises UsageError where the source has no ``evaluate``."""
+        if self._source.evaluate is None:
+            raise UsageError(
+                f"source {self._source.name!r} has no evaluate", "give one in its ModelSource, or leave --source out"
+            )
+        from ashore.sources.prepare import prepare
+
+        return prepare(self._source)
+
+    @cached_property
+    def eager(self) -> Mapping[str, float] | None:
+        return eager_metrics(self.prepared)
+
+
 def _evaluation(
-    source: ModelSource | None, artifact: Artifact, manifest: Manifest
+    source: ModelSource | Evaluation | None, artifact: Artifact, manifest: Manifest
 ) -> Callable[[Session], Mapping[str, Metric] | None]:
     """What finds the metrics of a loaded file. PyTorch's side is done here, before anything is loaded."""
     if source is None:
         return lambda _session: manifest.metrics
-    if source.evaluate is None:
-        raise UsageError(
-            f"source {source.name!r} has no evaluate", "give one in its ModelSource, or leave --source out"
-        )
-    from ashore.sources.prepare import prepare
-
-    prepared = prepare(source)
-    check_made_of(artifact, prepared)
-    eager = eager_metrics(prepared)
-    return lambda session: file_metrics(prepared, eager, session, artifact.file.name)
+    known = Evaluation(source) if isinstance(source, ModelSource) else source
+    check_made_of(artifact, known.prepared)
+    eager = known.eager
+    return lambda session: file_metrics(known.prepared, eager, session, artifact.file.name)
 
 
 def _identical(expected: tuple[Sample, ...], got: tuple[Sample, ...]) -> bool:
