@@ -33,9 +33,10 @@ def test_a_trained_int8_model_saved_as_pt2_keeps_its_scales_on_both(tmp_path: Pa
 @pytest.mark.filterwarnings("ignore")  # torch and torchao warn of their own deprecations
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
 def test_a_model_held_in_half_precision_converts_as_it_comes(half: torch.dtype, tmp_path: Path) -> None:
+    torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.GELU(), torch.nn.Linear(64, 8)).to(half).eval()
-    noise = [(torch.randn(4, 64).to(half),) for _ in range(12)]
-    source = ashore.ModelSource(model, noise[0], "half", calibration=noise[:8], evaluation=noise[8:])
+    noise = [(sample.to(half),) for (sample,) in samples((4, 64), 40)]
+    source = ashore.ModelSource(model, noise[0], "half", calibration=noise[:32], evaluation=noise[32:])
     made = ashore.convert(source, to=["executorch", "litert"], precisions=["fp32", "int8"], output=tmp_path / "out")
     assert len(made) == 4
     for artifact in made:
