@@ -6,6 +6,8 @@ import copy
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -180,6 +182,20 @@ def _packed_dynamic(model: nn.Module) -> nn.Module:
     return torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
 
 
+def _onnx(*, quantized: bool) -> Callable[[nn.Module], Any]:
+    """By way of a file, as torch exports it, or as onnxruntime then quantizes it on noise."""
+
+    def make(model: nn.Module) -> Any:
+        from ashore.sources import load_source
+        from onnx_files import export, quantize
+
+        with TemporaryDirectory() as folder:
+            path = export(model, Path(folder) / "net.onnx", samples(_LINE, 1)[0][0])
+            return load_source(str(quantize(path, _LINE) if quantized else path)).model
+
+    return make
+
+
 def _half(model: nn.Module) -> nn.Module:
     """What is left of the weights after a float16 checkpoint."""
     return model.half().float()
@@ -202,5 +218,7 @@ ROWS = (
     Compressed("PT2E, calibrated", perceptron, _pt2e(trained=False), "int8", _LINE),
     Compressed("PT2E, trained (QAT)", perceptron, _pt2e(trained=True), "int8", _LINE),
     Compressed("torch.ao dynamic, packed", perceptron, _packed_dynamic, "int8-dynamic", _LINE),
+    Compressed("ONNX float", perceptron, _onnx(quantized=False), "fp32", _LINE),
+    Compressed("ONNX QDQ", perceptron, _onnx(quantized=True), "int8", _LINE),
     Compressed("float16 checkpoint", perceptron, _half, "fp16", _LINE),
 )

@@ -96,7 +96,7 @@ CALLS = {
     "models.pt2": (2, "models.pt2 is not a .pt2 archive", "torch.export.save"),
     "hf:empty": (2, "there is no empty/config.json", "save_pretrained"),
     "hf:config_only": (2, "has a config but no *.safetensors weights", "save_pretrained"),
-    "model.onnx": (2, "none of the known forms", "file.py:name"),
+    "model.onnx": (2, "there is no file model.onnx", "torch.onnx.export"),
     "": (2, "none of the known forms", "file.py:name"),
 }
 

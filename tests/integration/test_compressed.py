@@ -27,6 +27,8 @@ SIZES = {
     "PT2E, calibrated": 0.27,
     "PT2E, trained (QAT)": 0.27,
     "torch.ao dynamic, packed": 0.27,
+    "ONNX float": 1.01,
+    "ONNX QDQ": 0.27,
     "float16 checkpoint": 0.52,
 }
 """The most that a file may have of the uncompressed model's fp32 file; without compression it would be 1."""

@@ -32,6 +32,7 @@ def lose_package(monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
         ("executorch", 'pip install "ashore[executorch]"'),
         ("ai-edge-litert", 'pip install "ashore[litert]"'),
         ("transformers", 'pip install "ashore[huggingface]"'),
+        ("onnxruntime", 'pip install "ashore[onnx]"'),
     ],
 )
 def test_a_missing_package_comes_with_its_extra(monkeypatch: pytest.MonkeyPatch, package: str, remedy: str) -> None:

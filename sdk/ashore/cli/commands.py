@@ -62,8 +62,8 @@ def convert(
 ) -> None:
     """Convert SOURCE to model files, each judged against PyTorch before it is published.
 
-    SOURCE is file.py:name, pkg.mod:name, file.pt2 or hf:DIR. Precision mixed starts from int8 and keeps modules in
-    float, the most worthwhile first, until the floor and the drops that are given hold.
+    SOURCE is file.py:name, pkg.mod:name, file.pt2, file.onnx or hf:DIR. Precision mixed starts from int8 and keeps
+    modules in float, the most worthwhile first, until the floor and the drops that are given hold.
     """
     from ashore.cli.options import read_drops
     from ashore.cli.results import artifact_fields, show_artifacts

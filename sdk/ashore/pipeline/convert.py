@@ -82,7 +82,8 @@ def convert(
     """Convert a model to each backend in each precision, judge every file on held-back samples, publish all or none.
 
     Args:
-        source: a ModelSource, or what names one (``file.py:name``, ``pkg.mod:name``, ``file.pt2``, ``hf:DIR``).
+        source: a ModelSource, or what names one (``file.py:name``, ``pkg.mod:name``, ``file.pt2``, ``file.onnx``,
+            ``hf:DIR``).
         to: backends.
         precisions: words of ``Precision``; by default the recipe's own.
         recipe: layer rules and settings; by default none but the precision.

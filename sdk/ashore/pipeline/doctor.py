@@ -33,6 +33,7 @@ _EXTRAS = {
     "executorch": "converting to and running .pte files",
     "litert": "converting to and running .tflite files",
     "huggingface": "hf:DIR sources",
+    "onnx": ".onnx sources",
 }
 _NATIVE = "the native runner; models run on the host through Python without it"
 _PROGRAMS = {

@@ -1,7 +1,7 @@
 """From a SOURCE on the command line to a ModelSource.
 
 ``file.py:name`` or ``pkg.mod:name`` (a ModelSource, a module, ``(module, example_args)`` or a callable returning
-one of them), ``file.pt2`` (torch.export), ``hf:DIR`` (a local transformers folder).
+one of them), ``file.pt2`` (torch.export), ``file.onnx``, ``hf:DIR`` (a local transformers folder).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ashore.sources.arrays import load_arrays, load_samples
 from ashore.types.source import ModelSource, Samples
 from ashore.types.tensor import DynamicDim
 
-_FORMS = "file.py:name, pkg.mod:name, file.pt2 or hf:DIR"
+_FORMS = "file.py:name, pkg.mod:name, file.pt2, file.onnx or hf:DIR"
 
 
 def load_source(
@@ -30,6 +30,11 @@ def load_source(
         UsageError: nothing is there, it cannot be loaded, or it has no example inputs; the message says which.
     """
     examples, dynamic = _examples(inputs, shapes)
+    if dynamic and spec.endswith(".onnx"):
+        raise UsageError(
+            f"{spec} was given a range of sizes for {', '.join(dynamic)}, and .onnx is imported at fixed sizes",
+            "give one size for each axis, or convert the model from PyTorch: file.py:name",
+        )
     source = _load(spec, examples)
     if examples is not None:
         from ashore.sources.example import name_examples
@@ -61,6 +66,10 @@ def _load(spec: str, examples: Mapping[str, Any] | None) -> ModelSource:
         from ashore.sources.exported import load_program
 
         return load_program(Path(spec), examples)
+    if spec.endswith(".onnx"):
+        from ashore.sources.onnx_file import load_onnx
+
+        return load_onnx(Path(spec), examples)
     if spec.endswith((".pt", ".pth")):
         raise UsageError(
             f"{spec!r} holds weights without the model's code, so there is nothing to convert",

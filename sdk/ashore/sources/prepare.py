@@ -102,7 +102,7 @@ class PreparedSource:
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """What the reader of the manifest must know of the samples behind its figures, and of its weights."""
-        return (*self._sample_warnings(), *self._format_warnings(), *self._weight_warnings())
+        return (*self.source.notes, *self._sample_warnings(), *self._format_warnings(), *self._weight_warnings())
 
     def _format_warnings(self) -> tuple[str, ...]:
         word = half_format(self.source.model)

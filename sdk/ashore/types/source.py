@@ -62,6 +62,7 @@ class ModelSource:
         layouts: by input name, ``NCHW`` or ``NHWC`` for pictures.
         evaluate: measures what the model is for: gets a :data:`Run`, returns numbers by name, the higher the better.
             It is called for PyTorch's model and for every finished file.
+        notes: what the readers of the manifest must know of the model, told among its warnings.
     """
 
     model: torch.nn.Module | torch.export.ExportedProgram
@@ -74,6 +75,7 @@ class ModelSource:
     labels: tuple[str, ...] | None = None
     layouts: Mapping[str, str] = field(default_factory=dict)
     evaluate: Callable[[Run], Mapping[str, float]] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.labels is not None:

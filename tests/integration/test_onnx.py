@@ -1,0 +1,63 @@
+"""ONNX files to verified files of both backends, float and already quantized."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import ashore
+from ashore import Artifact
+from ashore.sources import load_source
+from commands import Command
+from onnx_files import Transformer, convolutional, export, quantize
+
+# torch and torchao warn of their own deprecations
+pytestmark = pytest.mark.filterwarnings("ignore")
+BACKENDS = ["executorch", "litert"]
+SHAPE = (1, 3, 32, 32)
+
+
+def converted(path: Path, *precisions: str) -> list[Artifact]:
+    source = load_source(str(path), calibration="random")
+    return ashore.convert(source, to=BACKENDS, precisions=list(precisions), output=path.with_suffix(""))
+
+
+def test_a_convolutional_net_of_an_open_batch_by_the_command(command: Command, tmp_path: Path) -> None:
+    path = export(convolutional(), tmp_path / "n.onnx", torch.ones(2, *SHAPE[1:]), dynamic_axes={"x": {0: "batch"}})
+    words = ("--precision", "fp32", "--precision", "int8", "--calibration", "random")
+    done = command("convert", path, *words, "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    for backend, suffix in (("executorch", "pte"), ("litert", "tflite")):
+        float_file, int8_file = (
+            ashore.inspect(tmp_path / "out" / f"n.{backend}.{precision}.{suffix}").artifact
+            for precision in ("fp32", "int8")
+        )
+        assert float_file.manifest is not None and int8_file.manifest is not None
+        assert float_file.manifest.parity.sqnr_db >= 80
+        assert int8_file.manifest.parity.sqnr_db >= 20
+        assert int8_file.manifest.file.bytes < 0.6 * float_file.manifest.file.bytes
+        assert any("leaves dimension 'batch'" in warning for warning in float_file.manifest.warnings)
+        assert [each.name for each in float_file.manifest.outputs] == ["scores"]
+
+
+def test_a_transformer_block_in_fp32(tmp_path: Path) -> None:
+    for artifact in converted(export(Transformer(), tmp_path / "t.onnx", torch.ones(1, 6, dtype=torch.int64)), "fp32"):
+        assert artifact.manifest is not None
+        assert artifact.manifest.parity.sqnr_db >= 80
+
+
+@pytest.mark.parametrize("activations", ["QInt8", "QUInt8"])
+def test_a_quantized_net_keeps_its_scales_on_both(activations: str, tmp_path: Path) -> None:
+    plain = export(convolutional(), tmp_path / "n.onnx", torch.ones(SHAPE))
+    weights = 4 * sum(parameter.numel() for parameter in convolutional().parameters())
+    made = converted(quantize(plain, SHAPE, activations=activations), "int8")
+    assert len(made) == 2
+    for artifact in made:
+        assert artifact.manifest is not None
+        # With scales of its own instead of the file's, it would depart as far as int8 from fp32.
+        assert artifact.manifest.parity.sqnr_db >= 40
+        assert artifact.manifest.file.bytes < 0.6 * weights
+        assert artifact.manifest.delegation is not None
+        assert artifact.manifest.delegation.delegated == artifact.manifest.delegation.total

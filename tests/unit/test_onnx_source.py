@@ -1,0 +1,288 @@
+"""``file.onnx``: what is read from it, how it is imported, and what is refused with which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.reference
+import pytest
+import torch
+from onnx import TensorProto, helper
+
+from ashore import UnsupportedModel, UsageError
+from ashore.errors import AshoreError
+from ashore.sources import load_source
+from ashore.sources.onnx_proof import prove
+from ashore.sources.prepare import PreparedSource, prepare
+from onnx_files import Transformer, convolutional, export, handmade, quantize
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+
+
+def prepared(path: Path, **options: Any) -> PreparedSource:
+    return prepare(load_source(str(path), **options))
+
+
+def refusal(path: Path, **options: Any) -> AshoreError:
+    with pytest.raises(AshoreError) as caught:
+        load_source(str(path), **options)
+    return caught.value
+
+
+def layer_kinds(path: Path, **options: Any) -> list[str]:
+    model: Any = load_source(str(path), **options).model
+    return [str(node.target) for node in model.graph.nodes if node.op == "call_function"]
+
+
+def test_names_and_types_come_from_the_file_and_an_open_batch_is_one(tmp_path: Path) -> None:
+    path = export(convolutional(), tmp_path / "n.onnx", torch.ones(2, 3, 16, 16), dynamic_axes={"x": {0: "batch"}})
+    found = prepared(path)
+    assert [(spec.name, spec.shape, spec.dtype) for spec in found.inputs] == [("x", (1, 3, 16, 16), "float32")]
+    assert [(spec.name, spec.shape) for spec in found.outputs] == [("scores", (1, 5))]
+    assert "the ONNX file leaves dimension 'batch' of 'x' open; it is 1 here" in found.warnings
+    assert found.source.name == "n"
+
+
+def test_a_shape_that_is_given_wins(tmp_path: Path) -> None:
+    path = export(convolutional(), tmp_path / "n.onnx", torch.ones(2, 3, 16, 16), dynamic_axes={"x": {0: "batch"}})
+    assert prepared(path, shapes=("x=4x3x16x16",)).outputs[0].shape == (4, 5)
+
+
+@pytest.mark.parametrize(("dynamo", "opset"), [(False, 11), (False, 17), (True, 18), (True, 23)])
+def test_opsets_of_both_exporters_give_the_model_s_own_numbers(dynamo: bool, opset: int, tmp_path: Path) -> None:
+    model, x = convolutional(), torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    path = export(model, tmp_path / "n.onnx", x, dynamo=dynamo, opset_version=opset)
+    with torch.no_grad():
+        torch.testing.assert_close(load_source(str(path)).model(x)["scores"], model(x))  # type: ignore[operator]
+
+
+def test_a_recurrent_model_is_imported(tmp_path: Path) -> None:
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.lstm = torch.nn.LSTM(8, 16, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.lstm(x)[0][:, -1]  # type: ignore[no-any-return]  # a tensor
+
+    assert prepared(export(Net(), tmp_path / "n.onnx", torch.ones(1, 5, 8))).outputs[0].shape == (1, 16)
+
+
+def test_layers_are_what_backends_know(tmp_path: Path) -> None:
+    """Multiplied weights as linear layers, ReLU6 as itself, nothing left of shapes."""
+    kinds = layer_kinds(export(convolutional(), tmp_path / "n.onnx", torch.ones(1, 3, 16, 16)))
+    assert kinds.count("aten.conv2d.default") == 4
+    assert {"aten.relu6.default", "aten.linear.default"} <= set(kinds)
+    kinds = layer_kinds(export(Transformer(), tmp_path / "t.onnx", torch.ones(1, 6, dtype=torch.int64)))
+    assert kinds.count("aten.linear.default") == 5
+    assert "aten.embedding.default" in kinds
+
+
+def test_every_layer_has_a_module_that_recipes_can_name(tmp_path: Path) -> None:
+    model: Any = load_source(str(export(convolutional(), tmp_path / "n.onnx", torch.ones(1, 3, 16, 16)))).model
+    assert {"conv2d", "conv2d_1", "conv2d_2", "conv2d_3", "linear"} <= {name for name, _ in model.named_modules()}
+
+
+@pytest.mark.parametrize("activations", ["QInt8", "QUInt8"])
+def test_quantization_becomes_int8_operators_of_pt2e(activations: str, tmp_path: Path) -> None:
+    shape = (1, 3, 16, 16)
+    path = quantize(export(convolutional(), tmp_path / "n.onnx", torch.ones(shape)), shape, activations=activations)
+    model: Any = load_source(str(path)).model
+    kinds = [str(node.target) for node in model.graph.nodes]
+    assert kinds.count("quantized_decomposed.dequantize_per_channel.default") == 5
+    weights = [value for name, value in model.named_buffers() if name.endswith("weight")]
+    assert len(weights) == 5
+    assert {value.dtype for value in weights} == {torch.int8}
+    quantize_nodes = [n for n in model.graph.nodes if "quantize_per_tensor" in str(n.target)]
+    assert quantize_nodes
+    assert all(n.args[3:] == (-128, 127, torch.int8) for n in quantize_nodes)
+    shared = [n for n in quantize_nodes if ".dequantize" in str(n.target) and len(n.users) > 1]
+    assert not shared
+
+
+def test_weights_that_training_left_in_float_are_rounded_as_onnx_rounds(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    weights = {"w": random.standard_normal((8, 4), np.float32), "s": np.full(4, 0.02, np.float32)}
+    weights |= {"z": np.full(4, 128, np.uint8)}
+    nodes = [
+        helper.make_node("QuantizeLinear", ["w", "s", "z"], ["q"], axis=1),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"], axis=1),
+        helper.make_node("MatMul", ["x", "d"], ["y"]),
+    ]
+    path = handmade(tmp_path / "n.onnx", nodes, [1, 8], weights=weights, out=[1, 4], opset=19)
+    kinds = layer_kinds(path)
+    assert kinds == ["quantized_decomposed.dequantize_per_channel.default", "aten.linear.default"]
+    x = random.standard_normal((1, 8), np.float32)
+    expected = onnx.reference.ReferenceEvaluator(str(path)).run(None, {"x": x})[0]
+    model: Any = load_source(str(path)).model
+    np.testing.assert_allclose(model(torch.from_numpy(x))["y"].numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_names_that_are_alike_stay_apart(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Add", ["x", "a.b"], ["t"]), helper.make_node("Mul", ["t", "a/b"], ["y"])]
+    weights = {"a.b": np.float32([1, 2]), "a/b": np.float32([3, 4])}
+    model: Any = load_source(str(handmade(tmp_path / "n.onnx", nodes, [2], weights=weights))).model
+    assert model(torch.zeros(2))["y"].tolist() == [3, 8]
+
+
+def relu(**options: Any) -> Any:
+    return helper.make_node("Relu", ["x"], ["y"], name="act", **options)
+
+
+def grid(zero: Any = None, **options: Any) -> Any:
+    """x → QuantizeLinear → DequantizeLinear → y."""
+    ends = ["s"] if zero is None else ["s", "z"]
+    nodes = [helper.make_node("QuantizeLinear", ["x", *ends], ["q"], name="quant", **options)]
+    weights = {"s": np.float32(0.05)} | ({} if zero is None else {"z": zero})
+    return [*nodes, helper.make_node("DequantizeLinear", ["q", *ends], ["y"], name="back")], weights
+
+
+@pytest.mark.parametrize("zero", [None, np.uint8(128), np.int8(3)])
+def test_every_form_of_zero_point_keeps_its_grid(zero: Any, tmp_path: Path) -> None:
+    """To the last bit: the proof of an import would let a zero point pass that is off by one."""
+    nodes, weights = grid(zero)
+    path = handmade(tmp_path / "n.onnx", nodes, [1, 64], weights=weights, opset=19)
+    x = np.linspace(-9, 9, 64, dtype=np.float32)[None]
+    expected = onnx.reference.ReferenceEvaluator(str(path)).run(None, {"x": x})[0]
+    model: Any = load_source(str(path)).model
+    np.testing.assert_array_equal(model(torch.from_numpy(x))["y"].numpy(), expected)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    error = refusal(tmp_path / "none.onnx")
+    assert isinstance(error, UsageError)
+    assert f"there is no file {tmp_path / 'none.onnx'}" in error.message
+    assert "torch.onnx.export" in error.hint
+
+
+def test_a_corrupt_file(tmp_path: Path) -> None:
+    (tmp_path / "n.onnx").write_bytes(b"\x08\x99garbage" * 20)
+    error = refusal(tmp_path / "n.onnx")
+    assert isinstance(error, UsageError)
+    assert "could not be read as ONNX: DecodeError" in error.message
+
+
+def test_an_empty_file_is_not_valid(tmp_path: Path) -> None:
+    (tmp_path / "n.onnx").touch()
+    error = refusal(tmp_path / "n.onnx")
+    assert isinstance(error, UsageError)
+    assert "is not valid ONNX" in error.message
+
+
+def test_weights_missing_beside_the_file(tmp_path: Path) -> None:
+    path = handmade(
+        tmp_path / "n.onnx",
+        [helper.make_node("Add", ["x", "w"], ["y"])],
+        [1, 512],
+        weights={"w": np.ones(512, np.float32)},
+    )
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="n.data", size_threshold=0)
+    (tmp_path / "n.data").unlink()
+    error = refusal(path)
+    assert isinstance(error, UsageError)
+    assert "could not be read as ONNX" in error.message
+    assert "beside it" in error.hint
+
+
+REFUSED: dict[str, tuple[list[Any], dict[str, Any], str, str]] = {
+    "custom": (
+        [relu(domain="acme")],
+        {},
+        "operator Relu of node 'act' is of the domain 'acme', not ONNX's own",
+        "standard operators",
+    ),
+    "new opset": ([relu()], {"opset": 99}, "the model is of ONNX opset 99; 7 to ", "opset_version=18"),
+    "old opset": ([relu()], {"opset": 6}, "the model is of ONNX opset 6; 7 to ", "opset_version=18"),
+    "unknown operator": (
+        [helper.make_node("SequenceMap", ["x"], ["y"], name="odd", body=helper.make_graph([], "b", [], []))],
+        {},
+        "operator SequenceMap of ONNX, in node 'odd', is not imported in opset 17",
+        "file.py:name",
+    ),
+    "random": (
+        [helper.make_node("RandomNormalLike", ["x"], ["y"], name="dice")],
+        {},
+        "operator RandomNormalLike of ONNX, in node 'dice', draws random numbers",
+        "file.py:name",
+    ),
+    "integers out": (
+        grid(np.uint8(0))[0][:1],
+        {"weights": grid(np.uint8(0))[1], "returned": TensorProto.UINT8, "rename": True},
+        "the model returns quantized integers: q",
+        "DequantizeLinear",
+    ),
+    "computed scales": (
+        [
+            helper.make_node("ReduceMax", ["x"], ["s"], keepdims=0),
+            helper.make_node("QuantizeLinear", ["x", "s"], ["q"], name="quant"),
+            helper.make_node("DequantizeLinear", ["q", "s"], ["y"]),
+        ],
+        {},
+        "QuantizeLinear of ONNX, in node 'quant', has scales that are computed",
+        "QuantFormat.QDQ",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_not_imported_is_named_with_the_way_out(case: str, tmp_path: Path) -> None:
+    nodes, options, message, hint = REFUSED[case]
+    path = handmade(tmp_path / "n.onnx", nodes, [1, 4], **options)
+    if "rename" in options:
+        model = onnx.load(path)
+        model.graph.output[0].name = "q"
+        onnx.save(model, path)
+    if case == "unknown operator":  # not for onnx's own checker to find first
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(onnx.checker, "check_model", lambda _: None)
+            error = refusal(path)
+    else:
+        error = refusal(path)
+    assert isinstance(error, UnsupportedModel)
+    assert message in error.message
+    assert hint in error.hint
+
+
+def test_int16_is_refused(tmp_path: Path) -> None:
+    nodes, weights = grid(np.int16(0))
+    error = refusal(handmade(tmp_path / "n.onnx", nodes, [1, 4], weights=weights, opset=21))
+    assert isinstance(error, UnsupportedModel)
+    assert "QuantizeLinear of ONNX, in node 'quant', is of int16" in error.message
+
+
+def test_sizes_that_nobody_knows_are_asked_for(tmp_path: Path) -> None:
+    error = refusal(handmade(tmp_path / "n.onnx", [relu()], ["batch", 3, "height", 8]))
+    assert isinstance(error, UsageError)
+    assert "does not say the shape of its input 'x', only x=…x3x…x8:float32" in error.message
+    assert "--shape x=…x3x…x8:float32" in error.hint
+    assert prepared(tmp_path / "n.onnx", shapes=("x=2x3x4x8",)).outputs[0].shape == (2, 3, 4, 8)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ("x=1x5", "input 'x' has shape 1x5, the model takes x=…x4:float32"),
+        ("x=1x4:int64", "input 'x' is int64, the model takes float32"),
+        ("image=1x4", "the model has no input image"),
+        ("x=1..8x4", "was given a range of sizes for x, and .onnx is imported at fixed sizes"),
+    ],
+)
+def test_examples_that_do_not_fit(shape: str, message: str, tmp_path: Path) -> None:
+    error = refusal(handmade(tmp_path / "n.onnx", [relu()], ["batch", 4]), shapes=(shape,))
+    assert isinstance(error, UsageError)
+    assert message in error.message
+
+
+def test_an_import_that_computes_something_else_is_refused_with_the_figure(tmp_path: Path) -> None:
+    class Wrong(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"y": x.relu() + 0.01}
+
+    path = handmade(tmp_path / "n.onnx", [relu()], [1, 64])
+    example = {"x": np.random.default_rng(0).standard_normal((1, 64), np.float32)}
+    with pytest.raises(UnsupportedModel, match=r"not faithful: output 'y' reaches an SQNR of 3\d\.\d dB against"):
+        prove(path, Wrong(), {"x": "x"}, example, quantized=False)
