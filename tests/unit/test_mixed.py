@@ -12,9 +12,11 @@ from torch import nn
 
 import ashore
 from ashore import AccuracyError, ModelSource, UnsupportedModel, UsageError
+from ashore.errors import LoweringFailed
 from ashore.pipeline.blocks import all_but, blocks_of
 from ashore.pipeline.recipes import load_recipe
 from commands import Command
+from fakes import FakeConverter
 
 NET = """
 import torch
@@ -154,6 +156,75 @@ def test_the_command_prints_the_curve_and_saves_the_recipe(fakes: dict, command:
     assert (tmp_path / "net.fake.mixed.toml").is_file()
     wrong = command(*words, "--max-metric-drop", "top1")
     assert wrong.code == 2 and "--max-metric-drop 'top1' is no NAME=VALUE" in wrong.err
+
+
+def _pace(artifact: ashore.Artifact) -> list[str]:
+    assert artifact.manifest is not None
+    return [warning for warning in artifact.manifest.warnings if "fp32" in warning]
+
+
+def test_a_file_slower_than_fp32_is_told_by_how_much(costs: Any, tmp_path: Path) -> None:
+    costs("net.fake.mixed.fake").run_ns, costs("net.fake.fp32.fake").run_ns = 12_500_000, 10_000_000
+    (told,) = _pace(_mixed(tmp_path))
+    assert told.startswith("is 25% slower than fp32 on this machine at one thread, 12.5 ms against 10 ms: loosen the")
+    assert "take fp32 or fp16" in told and "ashore profile" in told
+    assert not list(tmp_path.glob("*fp32*")), "the fp32 file was not asked for"
+
+
+def test_a_gain_within_noise_is_told_too(costs: Any, tmp_path: Path) -> None:
+    costs("net.fake.mixed.fake").run_ns, costs("net.fake.fp32.fake").run_ns = 9_800_000, 10_000_000
+    (told,) = _pace(_mixed(tmp_path))
+    assert told.startswith(
+        "gains 2% over fp32, which may be noise, on this machine at one thread, 9.8 ms against 10 ms"
+    )
+
+
+def test_of_a_faster_file_nothing_is_told(costs: Any, tmp_path: Path) -> None:
+    costs("net.fake.mixed.fake").run_ns, costs("net.fake.fp32.fake").run_ns = 7_000_000, 10_000_000
+    assert _pace(_mixed(tmp_path)) == []
+    assert costs("net.fake.mixed.fake").opened[-1] == costs("net.fake.fp32.fake").opened[-1] == (1, False)
+
+
+def test_an_fp32_file_of_the_same_call_is_not_made_twice(costs: Any, tmp_path: Path) -> None:
+    costs("net.fake.mixed.fake").run_ns, costs("net.fake.fp32.fake").run_ns = 12_500_000, 10_000_000
+    told: list[str] = []
+    mixed, plain = ashore.convert(
+        _source(), to=["fake"], precisions=["mixed", "fp32"], output=tmp_path, progress=told.append
+    )
+    assert [mixed.file.name, plain.file.name] == ["net.fake.mixed.fake", "net.fake.fp32.fake"]
+    assert told.index("net.fake.fp32.fake: converting") < told.index("net.fake.mixed.fake: timing it against fp32")
+    assert len(_pace(mixed)) == 1 and not _pace(plain)
+    assert len(costs("net.fake.fp32.fake").opened) == 2, "judged, then timed"
+
+
+def test_where_fp32_cannot_be_timed_the_file_is_kept_and_that_is_told(
+    costs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del costs
+
+    def convert(self: Any, request: Any, destination: Path, progress: Any) -> Any:
+        if ".fp32." in destination.name:
+            raise LoweringFailed("fake gave up on operator 'aten.mm'", "rewrite it")
+        return made(self, request, destination, progress)
+
+    made = FakeConverter.convert
+    monkeypatch.setattr(FakeConverter, "convert", convert)
+    artifact = _mixed(tmp_path)
+    (told,) = _pace(artifact)
+    assert artifact.file.is_file()
+    assert told == (
+        "whether it is faster than fp32 is unknown, as fp32 could not be timed: fake gave up on operator 'aten.mm'"
+    )
+
+
+def test_the_command_warns_of_a_slow_file(costs: Any, command: Command, tmp_path: Path) -> None:
+    costs("net.fake.mixed.fake").run_ns, costs("net.fake.fp32.fake").run_ns = 12_500_000, 10_000_000
+    (tmp_path / "net.py").write_text(NET)
+    told = command(
+        "convert", f"{tmp_path / 'net.py'}:model", "--to", "fake", "--precision", "mixed", "-o", tmp_path / "out"
+    )
+    assert told.code == 0, told.err
+    assert "warning: net.fake.mixed.fake: is 25% slower than fp32" in told.err
 
 
 def test_blocks_are_the_finest_division_and_named_by_what_holds_nothing_else() -> None:

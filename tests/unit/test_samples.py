@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 import zipfile
 from collections.abc import Iterator
@@ -274,3 +275,29 @@ def test_only_one_evaluation_sample_at_a_time_is_held() -> None:
 
     source = ModelSource(torch.nn.Identity(), (torch.zeros(1, 4),), evaluation=samples)
     assert len(prepare(source).evaluation) == 4
+
+
+class _Crowded(torch.nn.Module):
+    """As on a machine whose cores are busy: more threads than one wait for one another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: list[int] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.threads.append(torch.get_num_threads())
+        time.sleep(0.3 if torch.get_num_threads() > 1 else 0.001)
+        return x * 2
+
+
+def test_threads_that_only_wait_are_tried_once_and_put_back() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        prepared = prepare(ModelSource(_Crowded(), (ONE,), evaluation=[ONE] * 4))
+        asked = prepared.model.model.threads
+        asked.clear()
+        assert len(prepared.reference) == 4 and torch.get_num_threads() == 2
+        assert asked == [1, 1, 2, *[1] * 4]
+    finally:
+        torch.set_num_threads(before)

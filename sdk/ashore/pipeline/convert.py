@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from ashore import registry
 from ashore.errors import UsageError
 from ashore.interfaces import Converter, Progress
-from ashore.pipeline.artifacts import deflated_bytes, file_sha256
+from ashore.pipeline.artifacts import deflated_bytes, file_sha256, load_artifact
 from ashore.pipeline.judging import judge
 from ashore.pipeline.manifests import dump_manifest
 from ashore.pipeline.metrics import eager_metrics
 from ashore.pipeline.mixed import choose_mixed
+from ashore.pipeline.pace import pace_warnings
 from ashore.pipeline.publishing import publish, staging
 from ashore.pipeline.recipes import dump_recipe
 from ashore.sources import load_source
@@ -119,7 +120,7 @@ def convert(
         if (eager := eager_metrics(prepared)) is not None:
             progress(f"PyTorch evaluates to {', '.join(f'{name} {value:.4g}' for name, value in eager.items())}")
         work = _Work(prepared, budget, eager, stage, progress)
-        manifests = [_make(plan, work) for plan in plans]
+        manifests = _make_all(plans, work)
         publish([file for manifest in manifests for file in _files(stage, manifest)], output)
     return [Artifact(output / manifest.file.name, manifest.backend, manifest) for manifest in manifests]
 
@@ -144,8 +145,15 @@ def _plan(converter: Converter, recipe: Recipe, prepared: PreparedSource) -> _Pl
     return _Plan(converter, recipe.precision, request, converter.check(request))
 
 
+def _make_all(plans: Sequence[_Plan], work: _Work) -> list[Manifest]:
+    """In the order of ``plans``; made in another one, as ``mixed`` is timed against the fp32 files."""
+    order = sorted(range(len(plans)), key=lambda index: plans[index].precision is Precision.MIXED)
+    made = {index: _make(plans[index], work) for index in order}
+    return [made[index] for index in range(len(plans))]
+
+
 def _make(plan: _Plan, work: _Work) -> Manifest:
-    file = work.stage / f"{work.prepared.source.name}.{plan.converter.backend}.{plan.precision}{plan.converter.suffix}"
+    file = _staged(plan, plan.precision, work)
 
     def tell(step: str) -> None:
         work.progress(f"{file.name}: {step}")
@@ -159,9 +167,31 @@ def _make(plan: _Plan, work: _Work) -> Manifest:
     tell("comparing with PyTorch")
     manifest = judge(Artifact(file, draft.backend, draft), draft, work.prepared, work.budget, work.eager)
     if plan.precision is Precision.MIXED:
+        manifest = _with_pace(Artifact(file, draft.backend, draft), manifest, plan, work, tell)
         _recipe_path(work.stage, manifest).write_text(dump_recipe(manifest.recipe), "utf-8")
     _manifest_path(work.stage, manifest).write_bytes(dump_manifest(manifest))
     return manifest
+
+
+def _staged(plan: _Plan, precision: Precision, work: _Work) -> Path:
+    return work.stage / f"{work.prepared.source.name}.{plan.converter.backend}.{precision}{plan.converter.suffix}"
+
+
+def _with_pace(artifact: Artifact, manifest: Manifest, plan: _Plan, work: _Work, tell: Progress) -> Manifest:
+    tell("timing it against fp32")
+    found = pace_warnings(artifact, lambda: _float_rival(plan, work), work.prepared.example)
+    return replace(manifest, warnings=(*manifest.warnings, *found))
+
+
+def _float_rival(plan: _Plan, work: _Work) -> Artifact:
+    """The fp32 file that this call made, else one that is made for the stage alone and never published."""
+    file = _staged(plan, Precision.FP32, work)
+    if file.is_file():
+        return load_artifact(file)
+    request = work.prepared.request(Recipe())
+    rival = replace(plan, precision=Precision.FP32, request=request)
+    conversion = plan.converter.convert(request, file, lambda _step: None)
+    return Artifact(file, plan.converter.backend, _describe(rival, work, conversion, file))
 
 
 def _with_search(plan: _Plan, work: _Work, tell: Progress) -> tuple[_Plan, tuple[MixedStep, ...]]:

@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+_HOPELESS = 4
+"""How much slower than a single thread's run even a first one on many threads is not, unless they are in trouble."""
+
 
 @contextmanager
 def fastest_threads(run: Callable[[], object]) -> Iterator[None]:
@@ -17,17 +20,25 @@ def fastest_threads(run: Callable[[], object]) -> Iterator[None]:
 
     before = torch.get_num_threads()
     try:
-        torch.set_num_threads(min((1, before), key=lambda threads: _timed_s(run, threads)))
+        torch.set_num_threads(_fastest(run, before))
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _fastest(run: Callable[[], object], most: int) -> int:
+    """1 or ``most``. Where the cores are busy, a run on all of them takes dozens of times as long: one is enough."""
+    _timed_s(run, 1)
+    single_s = _timed_s(run, 1)
+    if most == 1 or _timed_s(run, most) > _HOPELESS * single_s:
+        return 1
+    return most if _timed_s(run, most) < single_s else 1
 
 
 def _timed_s(run: Callable[[], object], threads: int) -> float:
     import torch
 
     torch.set_num_threads(threads)
-    run()
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
