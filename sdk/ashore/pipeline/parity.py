@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ashore.errors import AccuracyError
-from ashore.types.parity import OutputParity, Parity
+from ashore.types.parity import SQNR_LIMIT_DB, Floats, OutputParity, Parity, sqnr_db
 from ashore.types.tensor import Array, Sample
 
-_SQNR_LIMIT_DB = 200.0
 _SCORE_NAMES = frozenset({"logits", "scores", "probabilities", "probs"})
-
-Floats = NDArray[np.float64]
 
 
 def measure_parity(
@@ -42,7 +38,7 @@ def _measure_output(name: str, expected: list[Array], got: list[Array], labels: 
     finite = np.isfinite(want) & np.isfinite(have)
     comparable = finite.any() or not finite.size
     want, have = want[finite], have[finite]
-    sqnr = sqnr_db(want, have) if comparable else -_SQNR_LIMIT_DB
+    sqnr = sqnr_db(want, have) if comparable else -SQNR_LIMIT_DB
     scores = _are_scores(name, expected[0], labels)
     agreement, sure, sure_samples = _top1(expected, got) if scores else (None, None, None)
     worst = float(np.abs(want - have).max(initial=0.0))
@@ -60,17 +56,6 @@ def _check_shapes(name: str, expected: list[Array], got: list[Array]) -> None:
 
 def _text(array: Array) -> str:
     return "x".join(str(size) for size in array.shape) or "scalar"
-
-
-def sqnr_db(expected: Floats, got: Floats) -> float:
-    """10 log10(sum expected^2 / sum (expected - got)^2), within +-200 dB; 200 for identical values."""
-    noise = float(np.square(expected - got).sum())
-    power = float(np.square(expected).sum())
-    if noise == 0.0:
-        return _SQNR_LIMIT_DB
-    if power == 0.0:
-        return -_SQNR_LIMIT_DB
-    return float(np.clip(10.0 * np.log10(power / noise), -_SQNR_LIMIT_DB, _SQNR_LIMIT_DB))
 
 
 def _new_non_finite(expected: Floats, got: Floats) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from ashore.errors import UsageError
+from ashore.sources.foreign import first_line
 from ashore.types.source import ModelSource
 from ashore.types.tensor import DynamicDim, TensorSpec
 
@@ -41,7 +42,7 @@ def load_program(path: Path, examples: Mapping[str, Any] | None = None) -> Model
         ) from error
     except Exception as error:
         raise UsageError(
-            f"{path} could not be loaded as a torch.export program: {type(error).__name__}: {_first_line(error)}",
+            f"{path} could not be loaded as a torch.export program: {type(error).__name__}: {first_line(error)}",
             f"save it with torch.export.save under torch {torch.__version__}, and import the libraries whose "
             "operators it uses",
         ) from error
@@ -150,7 +151,3 @@ def _bound(value: Any, otherwise: int) -> int:
         return min(int(value), _UNBOUNDED)
     except (OverflowError, TypeError, ValueError, AttributeError):  # what sympy's infinities raise
         return otherwise
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [""])[0]

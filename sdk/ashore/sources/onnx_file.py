@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from ashore.errors import UnsupportedModel, UsageError
+from ashore.sources.foreign import first_line
+from ashore.sources.shapes import DTYPES, draw
 from ashore.types.source import ModelSource
 from ashore.types.tensor import Array
-
-_DTYPES = ("float32", "float16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _read(path: Path) -> Any:
         model = onnx.load(path)
     except Exception as error:  # protobuf's, those of external data, and the system's
         raise UsageError(
-            f"{path} could not be read as ONNX: {type(error).__name__}: {_first_line(error)}",
+            f"{path} could not be read as ONNX: {type(error).__name__}: {first_line(error)}",
             "save it again; weights kept outside of the file must lie beside it",
         ) from error
     check_versions(model)
@@ -79,7 +79,7 @@ def _read(path: Path) -> Any:
         onnx.checker.check_model(path)
     except (onnx.checker.ValidationError, ValueError) as error:
         raise UsageError(
-            f"{path} is not valid ONNX: {_first_line(error)}", "onnx.checker.check_model(path) says more"
+            f"{path} is not valid ONNX: {first_line(error)}", "onnx.checker.check_model(path) says more"
         ) from error
     return model
 
@@ -109,9 +109,9 @@ def _dtype(value: Any) -> str:
 
     kind = value.type.tensor_type.elem_type
     word = str(onnx.helper.tensor_dtype_to_np_dtype(kind)) if kind else value.type.WhichOneof("value")
-    if word not in _DTYPES:
+    if word not in DTYPES:
         raise UnsupportedModel(
-            f"input {value.name!r} is of the type {word}, which no backend takes", f"known: {', '.join(_DTYPES)}"
+            f"input {value.name!r} is of the type {word}, which no backend takes", f"known: {', '.join(DTYPES)}"
         )
     return word
 
@@ -164,10 +164,4 @@ def _drawn(each: OnnxInput, seed: int) -> Array:
             f"the model does not say the shape of its input {each.key!r}, only {each.text}",
             f"give it: --shape {each.text}, with a number in the place of each …",
         )
-    if each.dtype.startswith("float"):
-        return np.random.default_rng(seed).standard_normal(shape, np.float32).astype(each.dtype)
-    return np.ones(shape, each.dtype)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [""])[0]
+    return draw(shape, each.dtype, seed)

@@ -31,6 +31,11 @@ class _Grid:
     """Of the file's integers."""
 
     @property
+    def file_zero(self) -> torch.Tensor:
+        """Zero points of the file's own integers."""
+        return self.zero + _UNSIGNED_SHIFT if self.dtype is torch.uint8 else self.zero
+
+    @property
     def per_channel(self) -> bool:
         return self.scale.dim() > 0 and self.scale.numel() > 1
 
@@ -76,8 +81,7 @@ def _dequantize(builder: Any, node: Any) -> Node:
     grid = _grid(builder, node, stored)
     if stored is not None and (stored.dtype == torch.int32 or stored.dim() == 0):
         # A bias, whose grid follows from its layer's, or a number such as what a border is padded with.
-        zero = grid.zero + _UNSIGNED_SHIFT if grid.dtype is torch.uint8 else grid.zero
-        real = stored.float() - grid.along(zero.float(), stored.dim())
+        real = stored.float() - grid.along(grid.file_zero.float(), stored.dim())
         return _keep(builder, node.output[0], real * grid.along(grid.scale, stored.dim()))
     value = builder.get_value(node.input[0]) if stored is None else _constant(builder, _as_int8(stored))
     packet = torch.ops.quantized_decomposed
@@ -86,20 +90,18 @@ def _dequantize(builder: Any, node: Any) -> Node:
 
 
 def _grid(builder: Any, node: Any, stored: torch.Tensor | None) -> _Grid:
-    attributes = {each.name: each for each in node.attribute}
+    attributes = _attributes(node)
     scale = builder.initializer_map.get(node.input[1])
     given = builder.initializer_map.get(node.input[2]) if len(node.input) > 2 and node.input[2] else None
     missing = len(node.input) > 2 and node.input[2] and given is None
-    blocks = "block_size" in attributes and attributes["block_size"].i
-    if scale is None or missing or blocks:
+    if scale is None or missing or attributes.get("block_size"):
         _refuse(node, "has scales that are computed, or one for every block of a row")
     dtype = given.dtype if given is not None else stored.dtype if stored is not None else _default(builder, node)
     if dtype not in (torch.int8, torch.uint8) and (dtype is not torch.int32 or stored is None):
         _refuse(node, f"is of {str(dtype).removeprefix('torch.')}")
     zero = torch.zeros(scale.shape, dtype=torch.int64) if given is None else given.long()
     zero = zero - _UNSIGNED_SHIFT if dtype is torch.uint8 else zero
-    axis = attributes["axis"].i if "axis" in attributes else 1
-    return _Grid(scale.float(), zero, _positive(axis, stored), dtype)
+    return _Grid(scale.float(), zero, _positive(attributes.get("axis", 1), stored), dtype)
 
 
 def _default(builder: Any, node: Any) -> torch.dtype:
@@ -107,7 +109,7 @@ def _default(builder: Any, node: Any) -> torch.dtype:
     partner = builder.env.get(node.input[0])
     if partner is not None and "ashore_dtype" in partner.meta:
         return partner.meta["ashore_dtype"]  # type: ignore[no-any-return]  # written by _quantize alone
-    named = next((each.i for each in node.attribute if each.name == "output_dtype"), 0)
+    named = _attributes(node).get("output_dtype", 0)
     return {0: torch.uint8, 2: torch.uint8, 3: torch.int8}.get(named, torch.int16)
 
 
@@ -117,10 +119,9 @@ def _positive(axis: int, stored: torch.Tensor | None) -> int:
 
 def _rounded(stored: torch.Tensor, grid: _Grid) -> torch.Tensor:
     """ONNX's own rounding, in the file's own integers."""
-    unsigned = grid.dtype is torch.uint8
-    zero = grid.along(grid.zero + (_UNSIGNED_SHIFT if unsigned else 0), stored.dim())
-    whole = torch.round(stored / grid.along(grid.scale, stored.dim())) + zero
-    return whole.clamp(0 if unsigned else _LOW, 255 if unsigned else _HIGH).to(grid.dtype)
+    whole = torch.round(stored / grid.along(grid.scale, stored.dim())) + grid.along(grid.file_zero, stored.dim())
+    bounds = torch.iinfo(grid.dtype)
+    return whole.clamp(bounds.min, bounds.max).to(grid.dtype)
 
 
 def _as_int8(stored: torch.Tensor) -> torch.Tensor:
@@ -128,14 +129,11 @@ def _as_int8(stored: torch.Tensor) -> torch.Tensor:
 
 
 def _gemm(builder: Any, node: Any) -> Node:
-    given = {each.name: each for each in node.attribute}
-    factors = [given[name].f for name in ("alpha", "beta") if name in given]
-    crossed = "transB" in given and given["transB"].i
+    alpha, beta, crossed_left, crossed_right = factors = _factors(_attributes(node))
     left, bias = builder.get_value(node.input[0]), _optional(builder, node, 2)
-    weight = builder.get_value(node.input[1]) if crossed else _transposed(builder, node.input[1])
-    plain = all(factor == 1 for factor in factors) and not ("transA" in given and given["transA"].i)
-    if not plain or weight is None:
-        return _call(builder, _general_gemm, left, builder.get_value(node.input[1]), bias, _factors(given))
+    weight = builder.get_value(node.input[1]) if crossed_right else _transposed(builder, node.input[1])
+    if weight is None or crossed_left or not alpha == beta == 1:
+        return _call(builder, _general_gemm, left, builder.get_value(node.input[1]), bias, factors)
     stored = builder.initializer_map.get(node.input[2]) if bias is not None else None
     if bias is None or (stored is not None and stored.dim() == 1 and stored.numel() > 1):
         return _call(builder, torch.nn.functional.linear, left, weight, bias)
@@ -143,9 +141,7 @@ def _gemm(builder: Any, node: Any) -> Node:
 
 
 def _factors(given: dict[str, Any]) -> tuple[float, float, int, int]:
-    alpha, beta = (given[name].f if name in given else 1.0 for name in ("alpha", "beta"))
-    left, right = (given[name].i if name in given else 0 for name in ("transA", "transB"))
-    return alpha, beta, left, right
+    return given.get("alpha", 1.0), given.get("beta", 1.0), given.get("transA", 0), given.get("transB", 0)
 
 
 def _general_gemm(left: Any, right: Any, bias: Any, factors: tuple[float, float, int, int]) -> Any:
@@ -179,7 +175,7 @@ def _transposed(builder: Any, name: str) -> Node | None:
 
 
 def _gather(builder: Any, node: Any) -> Node:
-    axis = next((each.i for each in node.attribute if each.name == "axis"), 0)
+    axis = _attributes(node).get("axis", 0)
     data, index = (builder.get_value(name) for name in node.input[:2])
     return _call(builder, _gathered, data, index, axis, node.input[1] in builder.initializer_map)
 
@@ -198,7 +194,7 @@ def _gathered(data: torch.Tensor, index: torch.Tensor, axis: int, known: bool) -
 def _clip(builder: Any, node: Any) -> Node:
     """Bounds as numbers: backends fuse these into the layer before, and bounds that are tensors into nothing."""
     value = builder.get_value(node.input[0])
-    given = {each.name: each.f for each in node.attribute}  # up to opset 10
+    given = _attributes(node)  # up to opset 10
     names = dict(zip(("min", "max"), node.input[1:], strict=False))
     for name, source in names.items():
         if source and source not in builder.initializer_map:
@@ -217,6 +213,13 @@ def _clipped(value: torch.Tensor, low: float | None, high: float | None) -> torc
     if low is None or high is None or not value.is_floating_point():
         return torch.relu(value) if low == 0 and high is None else torch.clamp(value, low, high)
     return torch.nn.functional.hardtanh(value, low, high)
+
+
+def _attributes(node: Any) -> dict[str, Any]:
+    """Their values by name; those at ONNX's defaults are mostly left out of files."""
+    from onnx.helper import get_attribute_value
+
+    return {each.name: get_attribute_value(each) for each in node.attribute}
 
 
 def _optional(builder: Any, node: Any, place: int) -> Node | None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ashore.errors import UnsupportedModel, UsageError
+from ashore.sources.foreign import first_line
+from ashore.types.parity import sqnr_db
 from ashore.types.tensor import Array, Sample
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ Small nets come out equal to the last bit; MobileNetV2 of random weights reached
 the other. This finds wrong operators and grids that are far off, not a zero point that is off by one in a small net,
 which leaves 40 dB: that grids are copied exactly is for the tests to see.
 """
-_LIMIT_DB = 200.0
 
 
 def prove(path: Path, module: torch.nn.Module, names: Mapping[str, str], example: Sample, *, quantized: bool) -> None:
@@ -51,7 +52,7 @@ def _open(path: Path) -> Any:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors share no class but this
         raise UnsupportedModel(
-            f"onnxruntime, which the import is held against, does not open {path}: {_first_line(error)}",
+            f"onnxruntime, which the import is held against, does not open {path}: {first_line(error)}",
             "export the model again with torch.onnx.export(…, opset_version=18)",
         ) from error
 
@@ -63,7 +64,7 @@ def _answer(session: Any, inputs: dict[str, Array], must: bool) -> list[Array] |
         if not must:  # integers of a kind that the model does not take
             return None
         raise UsageError(
-            f"onnxruntime fails to run the model on the example inputs: {_first_line(error)}",
+            f"onnxruntime fails to run the model on the example inputs: {first_line(error)}",
             "give others with --inputs or --shape",
         ) from error
 
@@ -95,18 +96,10 @@ def _compare(name: str, want: Array, have: Array, floor: float) -> None:
         _refuse(f"output {name!r} has shape {list(have.shape)} where onnxruntime gives {list(want.shape)}")
     if not np.array_equal(np.isfinite(want), np.isfinite(have)):
         _refuse(f"output {name!r} is infinite or NaN in other places than in onnxruntime")
-    reached = _sqnr_db(want, have)
+    finite = np.isfinite(want)
+    reached = sqnr_db(want[finite].astype(np.float64), have[finite].astype(np.float64))
     if reached < floor:
         _refuse(f"output {name!r} reaches an SQNR of {reached:.1f} dB against onnxruntime, and {floor:.0f} are asked")
-
-
-def _sqnr_db(want: Array, have: Array) -> float:
-    finite = np.isfinite(want)
-    signal, answer = want[finite].astype(np.float64), have[finite].astype(np.float64)
-    power, noise = float((signal**2).sum()), float(((signal - answer) ** 2).sum())
-    if noise == 0:
-        return _LIMIT_DB
-    return -_LIMIT_DB if power == 0 else float(10 * np.log10(power / noise))
 
 
 def _refuse(finding: str) -> None:
@@ -114,7 +107,3 @@ def _refuse(finding: str) -> None:
         f"the import of this ONNX file is not faithful: {finding}",
         "convert the model from PyTorch, file.py:name, and tell ashore's authors which operators it has",
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [""])[0]

@@ -11,7 +11,7 @@ from ashore.errors import UsageError
 from ashore.types.tensor import Array, DynamicDim
 
 _GRAMMAR = re.compile(r"(?P<name>\w+)=(?P<sizes>\d+(\.\.\d+)?(x\d+(\.\.\d+)?)*)(:(?P<dtype>\w+))?")
-_DTYPES = ("float32", "float16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
+DTYPES = ("float32", "float16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
 
 
 def parse_shapes(shapes: tuple[str, ...]) -> tuple[dict[str, Array], dict[str, dict[int, DynamicDim]]]:
@@ -32,13 +32,20 @@ def parse_shapes(shapes: tuple[str, ...]) -> tuple[dict[str, Array], dict[str, d
     return arrays, dynamic
 
 
+def draw(shape: list[int], dtype: str, seed: int = 0) -> Array:
+    """Normal noise; ones for integers, as zeros would mask everything in a mask."""
+    if dtype.startswith("float"):
+        return np.random.default_rng(seed).standard_normal(shape, np.float32).astype(dtype)
+    return np.ones(shape, dtype)
+
+
 def _parse(text: str) -> tuple[str, list[tuple[int, int]], str]:
     match = _GRAMMAR.fullmatch(text)
     if match is None:
         raise UsageError(f"--shape {text!r} is not of the form NAME=1x3x224x224[:float32]", "for example x=1x3x224x224")
     dtype = match["dtype"] or "float32"
-    if dtype not in _DTYPES:
-        raise UsageError(f"--shape {text!r} asks for dtype {dtype!r}", f"known: {', '.join(_DTYPES)}")
+    if dtype not in DTYPES:
+        raise UsageError(f"--shape {text!r} asks for dtype {dtype!r}", f"known: {', '.join(DTYPES)}")
     sizes = [_bounds(part, text) for part in match["sizes"].split("x")]
     return match["name"], sizes, dtype
 
@@ -62,9 +69,7 @@ def _dynamic_axes(sizes: list[tuple[int, int]]) -> dict[int, DynamicDim]:
 
 def _example(shape: list[int], dtype: str, text: str) -> Array:
     try:
-        if dtype.startswith("float"):
-            return np.random.default_rng(0).standard_normal(shape, np.float32).astype(dtype)
-        return np.ones(shape, dtype)
+        return draw(shape, dtype)
     except (MemoryError, ValueError) as error:
         count = math.prod(shape) * np.dtype(dtype).itemsize
         raise UsageError(

@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+SQNR_LIMIT_DB = 200.0
+"""What identical values reach, and a bound on both sides."""
+
 
 @dataclass(frozen=True)
 class OutputParity:
@@ -76,3 +84,14 @@ class Parity:
 def _least(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return min(known) if known else None
+
+
+def sqnr_db(expected: Floats, got: Floats) -> float:
+    """10 log10(sum expected^2 / sum (expected - got)^2), within +-200 dB; 200 for identical values."""
+    noise = float(np.square(expected - got).sum())
+    power = float(np.square(expected).sum())
+    if noise == 0.0:
+        return SQNR_LIMIT_DB
+    if power == 0.0:
+        return -SQNR_LIMIT_DB
+    return float(np.clip(10.0 * np.log10(power / noise), -SQNR_LIMIT_DB, SQNR_LIMIT_DB))
