@@ -17,6 +17,7 @@ from ashore_runtimes.frames import ANSWERS, MAX_BODY_BYTES, MAX_WORDS_BYTES, Buf
 from ashore_runtimes.launch import Ending, Launch
 from ashore_runtimes.log import Log
 from ashore_runtimes.shared import anonymous_file
+from ashore_runtimes.turn import NativeTurn
 from ashore_runtimes.watch import CORES, watch
 
 _T = TypeVar("_T")
@@ -59,6 +60,8 @@ class Child:
         os.set_blocking(requests_fd, False)  # a runner that does not listen must not hold a request beyond its limit
         longest_bytes = MAX_WORDS_BYTES if self._launch.shared else MAX_BODY_BYTES
         self._channel = Channel(self._answers_fd, requests_fd, ANSWERS, longest_bytes)
+        library = self._launch.turn
+        self._turn = None if library is None else NativeTurn(library, requests_fd, self._answers_fd)
 
     def greet(self) -> Hello:
         """Wait until the engine is up. Raises as ``ask`` does."""
@@ -139,13 +142,19 @@ class Child:
         self, kind: Kind | None, parts: tuple[Buffer, ...], timeout_s: float, due_s: float | None
     ) -> tuple[Kind, bytes]:
         begin_s = time.monotonic()
-        threads = self._launch.threads
-        with CORES.taken(threads or 0):
-            if kind is not None:
+        with CORES.taken(self._launch.threads or 0):
+            begun = None if kind is None or due_s is None else self._take_turn(kind, parts, min(due_s, timeout_s))
+            if begun is None and kind is not None:
                 self._channel.send(kind, *parts, timeout_s=timeout_s)
-            if threads is not None and due_s is not None:
-                watch(self._answers_fd, min(due_s, timeout_s))
-            return self._channel.receive(max(0.0, begin_s + timeout_s - time.monotonic()))
+                if due_s is not None and self._launch.threads is not None:
+                    watch(self._answers_fd, min(due_s, timeout_s))
+            return self._channel.receive(max(0.0, begin_s + timeout_s - time.monotonic()), begun or b"")
+
+    def _take_turn(self, kind: Kind, parts: tuple[Buffer, ...], due_s: float) -> bytes | None:
+        """The beginning of the answer, empty where it has still to come; None where nothing was sent."""
+        if self._turn is None or not CORES.one_is_free:
+            return None
+        return self._turn.take(self._channel.frame(kind, *parts), due_s)
 
     def _report_hang(self, limit_s: float, cause: Exception) -> NoReturn:
         ending = self._ending(limit_s=limit_s)

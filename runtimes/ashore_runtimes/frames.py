@@ -137,25 +137,35 @@ class Channel:
             TimeoutError: it did not take the whole frame within ``timeout_s``.
             ProtocolError: the body is longer than a frame may be.
         """
-        body = b"".join(parts)
-        if len(body) > self._max_body_bytes:
-            raise ProtocolError(f"{len(body)} bytes are too many for one frame, which takes {self._max_body_bytes}")
+        frame = self.frame(kind, *parts)
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        left = memoryview(_HEADER.pack(len(body), kind) + body)
-        while left:
+        sent = self._write(frame, deadline_s)
+        while sent < len(frame):
+            sent += self._write(memoryview(frame)[sent:], deadline_s)
+
+    def frame(self, kind: Kind, *parts: Buffer) -> bytes:
+        """What ``send`` writes. Raises ProtocolError where the body is longer than a frame may be."""
+        length = sum(map(len, parts))
+        if length > self._max_body_bytes:
+            raise ProtocolError(f"{length} bytes are too many for one frame, which takes {self._max_body_bytes}")
+        return b"".join((_HEADER.pack(length, kind), *parts))
+
+    def _write(self, data: Buffer, deadline_s: float | None) -> int:
+        while True:
             try:
-                left = left[os.write(self._write_fd, left) :]
+                return os.write(self._write_fd, data)
             except BlockingIOError:
                 _wait(self._writable, deadline_s)
 
-    def receive(self, timeout_s: float | None = None) -> tuple[Kind, bytes]:
-        """The next frame. After a TimeoutError, another call goes on where it stopped.
+    def receive(self, timeout_s: float | None = None, begun: bytes = b"") -> tuple[Kind, bytes]:
+        """The next frame, of which ``begun`` was read already. After a TimeoutError, another call goes on from there.
 
         Raises:
             EOFError: the other side closed its end.
             TimeoutError: no whole frame within ``timeout_s``.
             ProtocolError: what came is no frame.
         """
+        self._buffer += begun
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         self._fill(_HEADER.size, deadline_s)
         length, kind = _HEADER.unpack_from(self._buffer)

@@ -58,6 +58,7 @@ class Launch:
         environment: variables that are set for it, besides those of this process.
         cwd: the folder it starts in; None for this process's own.
         threads: of the engine on this machine's cores; None where it runs elsewhere, or not at its own speed.
+        turn: the library that takes turns with a runner for this process; None where Python does it.
         start_limit_s: longest time for the runner and its libraries to come up: seconds, but minutes on a cold disk.
         explain: makes the error that tells of its end.
         after: called once, with its return code, when the started process is gone, for what may live on elsewhere.
@@ -68,6 +69,7 @@ class Launch:
     environment: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     threads: int | None = None
+    turn: Path | None = None
     explain: Explain = explain_local
     start_limit_s: float = 300.0
     after: Callable[[int], None] | None = None

@@ -19,6 +19,7 @@ from ashore_runtimes.wheels import DISTRIBUTIONS, Wheel, arm64_wheel, installed_
 _log = logging.getLogger("ashore.runtimes")
 
 RUNNER = "ashore-runner"
+TURN = "libashore_turn.so"
 _HOST_COMPILER = "g++"
 _ARM64_COMPILER = "aarch64-linux-gnu-g++"
 _ARM64_SYSROOT = Path("/usr/aarch64-linux-gnu")
@@ -177,7 +178,7 @@ def _compile(sources: Path, compiler: str, abi: str, wheels: Sequence[Wheel], ou
         options.append(f"-DASHORE_{wheel.engine.upper()}_DIR={wheel.package}")
     run_tool(["cmake", "-S", str(sources), "-B", str(scratch), "-G", "Unix Makefiles", "-Wno-dev", *options])
     run_tool(["cmake", "--build", str(scratch), "--parallel", str(os.cpu_count() or 1)])
-    for name in (RUNNER, *(f"libashore_{wheel.engine}.so" for wheel in wheels)):
+    for name in (RUNNER, TURN, *(f"libashore_{wheel.engine}.so" for wheel in wheels)):
         shutil.copy(scratch / name, out / name)
     for library in (library for wheel in wheels for library in wheel.libraries):
         (out / library.name).symlink_to(library)

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from ashore.errors import TargetUnavailable, UsageError
 from ashore_runtimes.launch import Launch
-from ashore_runtimes.native_build import NativeBuild, host_build
+from ashore_runtimes.native_build import TURN, NativeBuild, host_build
 from ashore_runtimes.python_runner import python_launch
 
 SETTING = "ASHORE_RUNNER"
@@ -82,6 +82,7 @@ def native_launch(build: NativeBuild, engine: str, threads: int) -> Launch:
         (str(build.runner), engine, "--threads", str(threads)),
         environment={"LD_LIBRARY_PATH": library_path(build)},
         threads=threads,
+        turn=build.folder / TURN,
     )
 
 
