@@ -34,7 +34,7 @@ def lower(program: ExportedProgram, int8_steps: Int8Wanted) -> Any:
     # Registers the out variants of quantize and dequantize, which undelegated ones need.
     import executorch.kernels.quantized  # noqa: F401
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge_transform_and_lower
+    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
     graph, stage = program.graph, "partitioning it for XNNPACK"
     try:
@@ -44,13 +44,22 @@ def lower(program: ExportedProgram, int8_steps: Int8Wanted) -> Any:
         delegate_steps(edge, int8_steps)
         graph, stage = edge.exported_program().graph, "emitting the program"
         _check_layers(graph)
-        lowered = edge.to_executorch(ExecutorchBackendConfig(extract_delegate_segments=True))
+        lowered = edge.to_executorch(_backend_config())
         _check_kernels(lowered, program.graph)
         return lowered
     except (ConversionError, LayersLeftOut):
         raise
     except Exception as error:  # executorch's passes raise whatever they meet
         raise lowering_failed(error, graph, stage) from error
+
+
+def _backend_config() -> Any:
+    """Inputs stay where the caller has them: planned memory for them would cost as much again, and a copy each run."""
+    from executorch.exir import ExecutorchBackendConfig
+    from executorch.exir.passes import MemoryPlanningPass
+
+    planning = MemoryPlanningPass(alloc_graph_input=False)
+    return ExecutorchBackendConfig(extract_delegate_segments=True, memory_planning_pass=planning)
 
 
 def _check_layers(graph: torch.fx.Graph) -> None:

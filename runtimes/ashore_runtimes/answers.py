@@ -16,7 +16,6 @@ from ashore_runtimes.frames import ProtocolError
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-_ENGINE_NS = struct.Struct("<Q")
 
 
 @dataclass(frozen=True)
@@ -81,12 +80,6 @@ def read_loaded(body: bytes) -> Loaded:
 def read_failure(body: bytes) -> Failure:
     fields = json.loads(body)
     return Failure(str(fields["error"]), str(fields["message"]))
-
-
-@_distrustful
-def read_ran(body: bytes) -> tuple[int, memoryview]:
-    """The engine's nanoseconds, and the rest, which is the transport's to read."""
-    return _ENGINE_NS.unpack_from(body)[0], memoryview(body)[_ENGINE_NS.size :]
 
 
 @_distrustful

@@ -13,7 +13,7 @@ from ashore.errors import EngineCrashed, TargetUnavailable
 from ashore.limits import confine, memory_limit_bytes
 from ashore_runtimes.answers import Hello, read_failure, read_hello
 from ashore_runtimes.faults import reported_error
-from ashore_runtimes.frames import ANSWERS, MAX_BODY_BYTES, MAX_WORDS_BYTES, Buffer, Channel, Kind, ProtocolError
+from ashore_runtimes.frames import ANSWERS, MAX_BODY_BYTES, MAX_WORDS_BYTES, Channel, Kind, ProtocolError
 from ashore_runtimes.launch import Ending, Launch
 from ashore_runtimes.log import Log
 from ashore_runtimes.shared import anonymous_file
@@ -65,22 +65,21 @@ class Child:
 
     def greet(self) -> Hello:
         """Wait until the engine is up. Raises as ``ask`` does."""
-        hello = self._exchange(None, (), Kind.HELLO, read_hello, self._launch.start_limit_s)
+        hello = self._exchange(b"", Kind.HELLO, read_hello, self._launch.start_limit_s)
         self._greeted = True
         return hello
 
     def ask(
         self,
-        kind: Kind,
-        parts: tuple[Buffer, ...],
+        request: bytes,
         answer: Kind,
         read: Callable[[bytes], _T],
         timeout_s: float,
         due_s: float | None = None,
     ) -> _T:
-        """Send a request, wait for its answer, and ``read`` it, which raises ProtocolError for what it cannot.
+        """Send the frame ``request``, wait for its answer, and ``read`` it.
 
-        ``due_s`` is how long the engine will probably take, where that is known.
+        ``read`` raises ProtocolError for what it cannot read. ``due_s`` is how long the engine will probably take, where that is known.
 
         Raises:
             AshoreError: the runner reports a failure, and goes on.
@@ -88,7 +87,7 @@ class Child:
             ExecutionError, TargetError: it died or took longer than ``timeout_s``, in the words of ``Launch.explain``.
         """
         self._log.mark()
-        return self._exchange(kind, parts, answer, read, timeout_s, due_s)
+        return self._exchange(request, answer, read, timeout_s, due_s)
 
     def end(self, grace_s: float = GRACE_S, why: str = "it was closed") -> None:
         if self.over:
@@ -113,15 +112,14 @@ class Child:
 
     def _exchange(
         self,
-        kind: Kind | None,
-        parts: tuple[Buffer, ...],
+        request: bytes,
         answer: Kind,
         read: Callable[[bytes], _T],
         timeout_s: float,
         due_s: float | None = None,
     ) -> _T:
         try:
-            got, body = self._converse(kind, parts, timeout_s, due_s)
+            got, body = self._converse(request, timeout_s, due_s)
             if got is answer:
                 return read(body)
             failure = read_failure(body) if got is Kind.FAILED else None
@@ -138,23 +136,27 @@ class Child:
             self._report_nonsense(f"{got.name} in place of {answer.name}")
         raise reported_error(failure, self.doing, self._ending().tail)
 
-    def _converse(
-        self, kind: Kind | None, parts: tuple[Buffer, ...], timeout_s: float, due_s: float | None
-    ) -> tuple[Kind, bytes]:
+    def _converse(self, request: bytes, timeout_s: float, due_s: float | None) -> tuple[Kind, bytes]:
         begin_s = time.monotonic()
-        with CORES.taken(self._launch.threads or 0):
-            begun = None if kind is None or due_s is None else self._take_turn(kind, parts, min(due_s, timeout_s))
-            if begun is None and kind is not None:
-                self._channel.send(kind, *parts, timeout_s=timeout_s)
-                if due_s is not None and self._launch.threads is not None:
-                    watch(self._answers_fd, min(due_s, timeout_s))
+        threads = self._launch.threads or 0
+        CORES.take(threads)
+        try:
+            begun = self._take_turn(request, min(due_s, timeout_s)) if threads and due_s is not None else None
+            if begun is None:
+                self._channel.put(request, timeout_s)
             return self._channel.receive(max(0.0, begin_s + timeout_s - time.monotonic()), begun or b"")
+        finally:
+            CORES.give_back(threads)
 
-    def _take_turn(self, kind: Kind, parts: tuple[Buffer, ...], due_s: float) -> bytes | None:
+    def _take_turn(self, request: bytes, due_s: float) -> bytes | None:
         """The beginning of the answer, empty where it has still to come; None where nothing was sent."""
-        if self._turn is None or not CORES.one_is_free:
+        if not CORES.one_is_free:
             return None
-        return self._turn.take(self._channel.frame(kind, *parts), due_s)
+        if self._turn is not None:
+            return self._turn.take(request, due_s)
+        self._channel.put(request)
+        watch(self._answers_fd, due_s)
+        return b""
 
     def _report_hang(self, limit_s: float, cause: Exception) -> NoReturn:
         ending = self._ending(limit_s=limit_s)

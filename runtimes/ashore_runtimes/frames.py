@@ -130,30 +130,21 @@ class Channel:
         self._writable.register(write_fd, select.POLLOUT)
 
     def send(self, kind: Kind, *parts: Buffer, timeout_s: float | None = None) -> None:
-        """One frame whose body is ``parts``, one after another. The limit works on a descriptor that does not block.
+        """One frame whose body is ``parts``, one after another. Raises as ``put`` does, and ``pack_frame``."""
+        self.put(pack_frame(kind, *parts), timeout_s)
+
+    def put(self, frame: bytes, timeout_s: float | None = None) -> None:
+        """Write what ``pack_frame`` made. The limit works on a descriptor that does not block.
 
         Raises:
             BrokenPipeError: the other side is gone.
             TimeoutError: it did not take the whole frame within ``timeout_s``.
-            ProtocolError: the body is longer than a frame may be.
         """
-        frame = self.frame(kind, *parts)
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        sent = self._write(frame, deadline_s)
-        while sent < len(frame):
-            sent += self._write(memoryview(frame)[sent:], deadline_s)
-
-    def frame(self, kind: Kind, *parts: Buffer) -> bytes:
-        """What ``send`` writes. Raises ProtocolError where the body is longer than a frame may be."""
-        length = sum(map(len, parts))
-        if length > self._max_body_bytes:
-            raise ProtocolError(f"{length} bytes are too many for one frame, which takes {self._max_body_bytes}")
-        return b"".join((_HEADER.pack(length, kind), *parts))
-
-    def _write(self, data: Buffer, deadline_s: float | None) -> int:
-        while True:
+        left = memoryview(frame)
+        while left:
             try:
-                return os.write(self._write_fd, data)
+                left = left[os.write(self._write_fd, left) :]
             except BlockingIOError:
                 _wait(self._writable, deadline_s)
 
@@ -165,6 +156,10 @@ class Channel:
             TimeoutError: no whole frame within ``timeout_s``.
             ProtocolError: what came is no frame.
         """
+        if len(begun) >= _HEADER.size and not self._buffer:  # mostly it is all of it
+            length, kind = _HEADER.unpack_from(begun)
+            if len(begun) == _HEADER.size + length and kind in self._expected:
+                return self._expected[kind], begun[_HEADER.size :]
         self._buffer += begun
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         self._fill(_HEADER.size, deadline_s)
@@ -186,6 +181,14 @@ class Channel:
             if not chunk:
                 raise EOFError
             self._buffer += chunk
+
+
+def pack_frame(kind: Kind, *parts: Buffer) -> bytes:
+    """Header and body, which is ``parts`` one after another. Raises ProtocolError where that is too long."""
+    length = sum(map(len, parts))
+    if length > MAX_BODY_BYTES:
+        raise ProtocolError(f"{length} bytes are too many for one frame, which takes {MAX_BODY_BYTES}")
+    return b"".join((_HEADER.pack(length, kind), *parts))
 
 
 def _wait(poll: select.poll, deadline_s: float | None) -> None:

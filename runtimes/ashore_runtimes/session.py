@@ -15,10 +15,10 @@ from ashore.errors import ExecutionError, UsageError
 from ashore.types.artifact import Artifact
 from ashore.types.reading import MemoryReading, OpTimes
 from ashore.types.tensor import Array, Sample
-from ashore_runtimes.answers import Loaded, read_loaded, read_memory, read_ops, read_ran, read_repeated
+from ashore_runtimes.answers import Loaded, read_loaded, read_memory, read_ops, read_repeated
 from ashore_runtimes.child import Child
 from ashore_runtimes.edges import match_edge
-from ashore_runtimes.frames import Buffer, Kind, LoadFlag
+from ashore_runtimes.frames import Kind, LoadFlag, pack_frame
 from ashore_runtimes.inputs import accept_inputs
 from ashore_runtimes.launch import Launch
 from ashore_runtimes.transport import InlineTransport, SharedTransport, Transport
@@ -74,7 +74,7 @@ class RunnerSession:
         hello = self._child.greet()
         self.runner, self.engine_version, self._baseline = hello.runner, hello.engine_version, hello.memory
         self._child.doing = f"loading {artifact.file.name} with {artifact.backend}"
-        loaded = self._ask(Kind.LOAD, (_load_request(artifact, path, self._count_ops),), Kind.LOADED, read_loaded)
+        loaded = self._ask(Kind.LOAD, _load_request(artifact, path, self._count_ops), Kind.LOADED, read_loaded)
         self.load_ns, self.planned_bytes, self._loaded = loaded.load_ns, loaded.planned_bytes, loaded.memory
         self._transport = self._make_transport(artifact, loaded)
         self._child.doing = f"running {artifact.file.name} with {artifact.backend}"
@@ -94,13 +94,10 @@ class RunnerSession:
             self._check_open()
             request = self._transport.write(arrays)
             due_s = self.last_run_ns / 1e9 if self._has_run else None
-            engine_ns, results = self._ask(Kind.RUN, request, Kind.RAN, self._read_ran, due_s=due_s)
-            self.last_run_ns, self._has_run = engine_ns, True
+            ask = self._child.ask
+            self.last_run_ns, results = ask(request, Kind.RAN, self._transport.read, self._timeout_s, due_s)
+            self._has_run = True
             return results
-
-    def _read_ran(self, body: bytes) -> tuple[int, Sample]:
-        engine_ns, rest = read_ran(body)
-        return engine_ns, self._transport.read(rest)
 
     def repeat(self, runs: int) -> list[int]:
         """Raises as ``ashore.interfaces.Session.repeat`` says. The limit is that of one run, times ``runs``."""
@@ -111,7 +108,7 @@ class RunnerSession:
             if not self._has_run:
                 raise UsageError("there is no run to repeat yet", "call run(inputs) first")
             read = partial(read_repeated, runs=runs)
-            times_ns = self._ask(Kind.REPEAT, (_RUNS.pack(runs),), Kind.REPEATED, read, self._timeout_s * runs)
+            times_ns = self._ask(Kind.REPEAT, _RUNS.pack(runs), Kind.REPEATED, read, self._timeout_s * runs)
             self.last_run_ns = times_ns[-1]
             return times_ns
 
@@ -119,7 +116,7 @@ class RunnerSession:
         """Raises as ``ashore.interfaces.Session.memory`` says."""
         with self._lock:
             self._check_open()
-            return _known(self._ask(Kind.MEMORY, (), Kind.MEMORY_IS, read_memory))
+            return _known(self._ask(Kind.MEMORY, b"", Kind.MEMORY_IS, read_memory))
 
     @property
     def baseline(self) -> MemoryReading:
@@ -135,19 +132,17 @@ class RunnerSession:
             raise UsageError("this session does not time operators", "open it with count_ops=True")
         with self._lock:
             self._check_open()
-            return self._ask(Kind.OPS, (), Kind.OPS_ARE, read_ops)
+            return self._ask(Kind.OPS, b"", Kind.OPS_ARE, read_ops)
 
     def _ask(
         self,
         kind: Kind,
-        parts: tuple[Buffer, ...],
+        body: bytes,
         answer: Kind,
         read: Callable[[bytes], _T],
         timeout_s: float | None = None,
-        due_s: float | None = None,
     ) -> _T:
-        limit_s = self._timeout_s if timeout_s is None else timeout_s
-        return self._child.ask(kind, parts, answer, read, limit_s, due_s)
+        return self._child.ask(pack_frame(kind, body), answer, read, timeout_s or self._timeout_s)
 
     def _check_open(self) -> None:
         if self._child.over:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -10,27 +11,30 @@ import numpy as np
 from ashore.types.tensor import Array, Sample
 from ashore_runtimes.edges import Edge
 from ashore_runtimes.frames import (
-    Buffer,
+    Kind,
     ProtocolError,
     Slot,
     join_layout,
     lay_out,
+    pack_frame,
     pack_layout,
     split_layout,
     unpack_layout,
 )
 from ashore_runtimes.shared import SharedMemory, arrays_in
 
+_ENGINE_NS = struct.Struct("<Q")
+
 
 class Transport(Protocol):
     """Carries inputs there and outputs back. Made for the edges of one loaded model."""
 
-    def write(self, arrays: Sequence[Array]) -> tuple[Buffer, ...]:
-        """Put ``arrays``, in the file's order and of allowed shapes, on their way; the parts of RUN's body."""
+    def write(self, arrays: Sequence[Array]) -> bytes:
+        """Put ``arrays``, in the file's order and of allowed shapes, on their way; the frame that asks to run them."""
         ...
 
-    def read(self, body: memoryview) -> Sample:
-        """The outputs that ``body``, which is RAN's without the time, speaks of: copies, by name.
+    def read(self, body: bytes) -> tuple[int, Sample]:
+        """The engine's nanoseconds, and the outputs that ``body``, which is RAN's, speaks of: copies, by name.
 
         Raises:
             ProtocolError: it speaks of what is not there.
@@ -48,25 +52,29 @@ class SharedTransport:
     def __init__(self, fds: tuple[int, int], inputs: Edge, outputs: Edge) -> None:
         self._sent, self._received = (SharedMemory(fd) for fd in fds)
         self._inputs, self._outputs = _Inputs(inputs, self._make_room), _Outputs(outputs)
-        self._layout = b""
+        self._asked = self._request = b""
+        self._answered = b""
         self._views: list[Array] = []
 
-    def write(self, arrays: Sequence[Array]) -> tuple[Buffer, ...]:
-        return (self._inputs.write(arrays),)
+    def write(self, arrays: Sequence[Array]) -> bytes:
+        layout = self._inputs.write(arrays)
+        if layout is not self._asked:
+            self._asked, self._request = layout, pack_frame(Kind.RUN, layout)
+        return self._request
 
-    def read(self, body: memoryview) -> Sample:
+    def read(self, body: bytes) -> tuple[int, Sample]:
         # Outputs of the same shapes lie in the same places, so that views of them are made once.
-        if body != self._layout:
-            layout, rest = split_layout(body)
+        if not self._views or body[_ENGINE_NS.size :] != self._answered:
+            layout, rest = _split_ran(body)
             if rest:
                 raise ProtocolError(f"{len(rest)} bytes follow the layout of tensors in shared memory")
             self._views = self._outputs.views(layout, self._received.arrays)
-            self._layout = bytes(body)
-        return self._outputs.copies(self._views)
+            self._answered = body[_ENGINE_NS.size :]
+        return _ENGINE_NS.unpack_from(body)[0], self._outputs.copies(self._views)
 
     def release(self) -> None:
         self._inputs.forget()
-        self._layout, self._views = b"", []
+        self._views = []
         self._sent.release()
         self._received.release()
 
@@ -82,13 +90,13 @@ class InlineTransport:
         self._data = bytearray()
         self._inputs, self._outputs = _Inputs(inputs, self._make_room), _Outputs(outputs)
 
-    def write(self, arrays: Sequence[Array]) -> tuple[Buffer, ...]:
-        layout = self._inputs.write(arrays)
-        return layout, self._data
+    def write(self, arrays: Sequence[Array]) -> bytes:
+        return pack_frame(Kind.RUN, self._inputs.write(arrays), self._data)
 
-    def read(self, body: memoryview) -> Sample:
-        layout, data = split_layout(body)
-        return self._outputs.copies(self._outputs.views(layout, lambda *where: arrays_in(data, *where)))
+    def read(self, body: bytes) -> tuple[int, Sample]:
+        layout, data = _split_ran(body)
+        views = self._outputs.views(layout, lambda *where: arrays_in(data, *where))
+        return _ENGINE_NS.unpack_from(body)[0], self._outputs.copies(views)
 
     def release(self) -> None:
         self._inputs.forget()
@@ -97,6 +105,11 @@ class InlineTransport:
     def _make_room(self, slots: Sequence[Slot], size_bytes: int, dtypes: Sequence[np.dtype[Any]]) -> list[Array]:
         self._data = bytearray(size_bytes)
         return arrays_in(self._data, slots, dtypes)
+
+
+def _split_ran(body: bytes) -> tuple[memoryview, memoryview]:
+    """The layout and what follows it. Raises ProtocolError where there is no layout."""
+    return split_layout(memoryview(body)[_ENGINE_NS.size :])
 
 
 class _Inputs:

@@ -7,11 +7,9 @@ It does so only on a core that no engine of this process needs.
 
 from __future__ import annotations
 
-import contextlib
 import select
 import threading
 import time
-from collections.abc import Iterator
 
 from ashore_runtimes.machine import usable_cores
 
@@ -33,15 +31,13 @@ class Cores:
     def one_is_free(self) -> bool:
         return self._busy < self._cores
 
-    @contextlib.contextmanager
-    def taken(self, threads: int) -> Iterator[None]:
+    def take(self, threads: int) -> None:
         with self._lock:
             self._busy += threads
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._busy -= threads
+
+    def give_back(self, threads: int) -> None:
+        with self._lock:
+            self._busy -= threads
 
 
 CORES = Cores(usable_cores())

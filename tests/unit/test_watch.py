@@ -65,8 +65,9 @@ def test_an_answer_that_does_not_come_when_it_is_due_is_left_to_a_sleeping_reade
 def test_nobody_watches_on_a_core_that_an_engine_needs(pipe: tuple[int, int]) -> None:
     read_fd, write_fd = pipe
     cores = Cores(2)
-    with cores.taken(2):
-        watch(read_fd, _HOURS_S, cores)
-        assert not cores.one_is_free
+    cores.take(2)
+    watch(read_fd, _HOURS_S, cores)
+    assert not cores.one_is_free
+    cores.give_back(2)
     assert cores.one_is_free
     os.close(write_fd)
