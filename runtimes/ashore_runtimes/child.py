@@ -79,7 +79,8 @@ class Child:
     ) -> _T:
         """Send the frame ``request``, wait for its answer, and ``read`` it.
 
-        ``read`` raises ProtocolError for what it cannot read. ``due_s`` is how long the engine will probably take, where that is known.
+        ``read`` raises ProtocolError for what it cannot read. ``due_s`` is how long the engine will probably take,
+        where that is known.
 
         Raises:
             AshoreError: the runner reports a failure, and goes on.

@@ -24,7 +24,7 @@ echo "$@" >> "{log}"
 [ "$1" = --build ] || exit 0
 sleep 0.2
 mkdir -p "$2" && cd "$2"
-for made in ashore-runner libashore_executorch.so libashore_litert.so; do echo "$$" > $made; done
+for made in ashore-runner libashore_executorch.so libashore_litert.so libashore_turn.so; do echo "$$" > $made; done
 """
 
 
