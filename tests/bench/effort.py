@@ -21,5 +21,5 @@ class Effort:
 
     @property
     def profiles(self) -> int:
-        """Five, as MLPerf's rule of repeatability says."""
-        return min(5, max(2, self.rounds // 4))
+        """Enough for five that meet a quiet machine, as MLPerf's rule of repeatability asks, where it is quiet at times."""
+        return max(2, self.rounds)
