@@ -7,7 +7,8 @@ import struct
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ashore_runtimes.frames import Buffer, Fault, LoadFlag, ProtocolError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ashore_runtimes.engine import Engine
     from ashore_runtimes.worker_mailbox import Mailbox
 
+_HASHED_AT_ONCE = 1 << 16
 _ENGINE_NS = struct.Struct("<Q")
 _RUNS = struct.Struct("<I")
 _SHA256_BYTES = 32
@@ -147,12 +149,22 @@ def _take_apart(body: bytes) -> tuple[bytes, bytes]:
 
 
 def _check_sha256(fd: int, expected: bytes, name: str) -> None:
-    with open(fd, "rb", closefd=False) as file:
-        import hashlib  # 4 MB, OpenSSL mostly, for files with a manifest alone
-
-        found = hashlib.file_digest(file, "sha256").digest()
+    digest = _sha256()
+    while chunk := os.read(fd, _HASHED_AT_ONCE):
+        digest.update(chunk)
+    found: bytes = digest.digest()
     if found != expected:
         raise Refusal(
             Fault.CHECKSUM_MISMATCH,
             f"{name} has SHA-256 {found.hex()[:12]}…, its manifest vouches for {expected.hex()[:12]}…",
         )
+
+
+def _sha256() -> Any:
+    """The interpreter's own, under its names of 3.12 and 3.11: hashlib would bring OpenSSL, and 4 MB with it."""
+    for module in ("_sha2", "_sha256"):
+        with suppress(ImportError):
+            return import_module(module).sha256()
+    from hashlib import sha256
+
+    return sha256()

@@ -21,5 +21,5 @@ class Effort:
 
     @property
     def profiles(self) -> int:
-        """Enough for five that meet a quiet machine, as MLPerf's rule of repeatability asks, where it is quiet at times."""
+        """Of some the machine is quiet, and five of those are what MLPerf's rule of repeatability asks for."""
         return max(2, self.rounds)
