@@ -168,6 +168,9 @@ class FakeSession:
         noise = noise_of_file(self._made.behaviour.int8_noise, self._made.request.recipe)
         return {name: shaken(_spoiled(array, self._made.behaviour), noise) for name, array in results.items()}
 
+    def input_buffers(self) -> Sample:
+        return {spec.name: np.zeros(spec.shape, spec.dtype) for spec in self.inputs}
+
     def repeat(self, runs: int) -> list[int]:
         return [self._clock.next() for _ in range(runs)]
 

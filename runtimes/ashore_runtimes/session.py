@@ -99,6 +99,13 @@ class RunnerSession:
             self._has_run = True
             return results
 
+    def input_buffers(self) -> Sample:
+        """Raises as ``ashore.interfaces.Session.input_buffers`` says."""
+        with self._lock:
+            self._check_open()
+            places = self._transport.places([spec.shape for spec in self._in_file])
+            return {spec.name: place for spec, place in zip(self._in_file, places, strict=True)}
+
     def repeat(self, runs: int) -> list[int]:
         """Raises as ``ashore.interfaces.Session.repeat`` says. The limit is that of one run, times ``runs``."""
         if not 1 <= runs <= MAX_REPEATS:

@@ -33,6 +33,10 @@ class Transport(Protocol):
         """Put ``arrays``, in the file's order and of allowed shapes, on their way; the frame that asks to run them."""
         ...
 
+    def places(self, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
+        """Where ``write`` puts arrays of these shapes, in the file's order and types."""
+        ...
+
     def read(self, body: bytes) -> tuple[int, Sample]:
         """The engine's nanoseconds, and the outputs that ``body``, which is RAN's, speaks of: copies, by name.
 
@@ -61,6 +65,9 @@ class SharedTransport:
         if layout is not self._asked:
             self._asked, self._request = layout, pack_frame(Kind.RUN, layout)
         return self._request
+
+    def places(self, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
+        return self._inputs.places(shapes)
 
     def read(self, body: bytes) -> tuple[int, Sample]:
         # Outputs of the same shapes lie in the same places, so that views of them are made once.
@@ -93,6 +100,9 @@ class InlineTransport:
     def write(self, arrays: Sequence[Array]) -> bytes:
         return pack_frame(Kind.RUN, self._inputs.write(arrays), self._data)
 
+    def places(self, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
+        return self._inputs.places(shapes)
+
     def read(self, body: bytes) -> tuple[int, Sample]:
         layout, data = _split_ran(body)
         views = self._outputs.views(layout, lambda *where: arrays_in(data, *where))
@@ -123,20 +133,23 @@ class _Inputs:
         self.forget()
 
     def forget(self) -> None:
-        self._shapes: list[tuple[int, ...]] | None = None
+        self._shapes: Sequence[tuple[int, ...]] | None = None
         self._layout = b""
         self._places: list[Array] = []
 
     def write(self, arrays: Sequence[Array]) -> bytes:
-        """The layout, with its length before it."""
-        shapes = [array.shape for array in arrays]
+        """The layout, with its length before it. An array that is its own place is there already."""
+        for place, array in zip(self.places([array.shape for array in arrays]), arrays, strict=True):
+            if array is not place:
+                place[...] = array  # casts where it must; the values were checked to fit
+        return self._layout
+
+    def places(self, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
         if shapes != self._shapes:
             slots, size_bytes = lay_out(shapes, [dtype.itemsize for dtype in self._dtypes])
             self._places = self._make_room(slots, size_bytes, self._dtypes)
             self._layout, self._shapes = join_layout(pack_layout(slots)), shapes
-        for place, array in zip(self._places, arrays, strict=True):
-            place[...] = array  # casts where it must; the values were checked to fit
-        return self._layout
+        return self._places
 
 
 class _Outputs:

@@ -118,6 +118,17 @@ class Session(Protocol):
         """
         ...
 
+    def input_buffers(self) -> Sample:
+        """Arrays, by name, that ``run`` need not copy: fill them in place, then ``run`` them, again and again.
+
+        Their shapes are those of ``inputs`` (of a dynamic dimension, the size given there), their dtypes the file's. A
+        run of other arrays writes over them.
+
+        Raises:
+            ExecutionError: the session is over.
+        """
+        ...
+
     def repeat(self, runs: int) -> list[int]:
         """Run again on the inputs of the latest ``run``, moving no data; the nanoseconds the engine took, run by run.
 

@@ -345,6 +345,48 @@ def test_a_runner_nobody_knows_is_named(open_file: Open, monkeypatch: pytest.Mon
         assert caught.value.hint == "it must be one of auto, native, python"
 
 
+@pytest.mark.parametrize("runner", ["native", "python"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_buffers_of_a_session_are_filled_in_place(
+    open_file: Open, monkeypatch: pytest.MonkeyPatch, backend: str, runner: str
+) -> None:
+    monkeypatch.setenv("ASHORE_RUNNER", runner)
+    session = open_file("affine", backend, affine_manifest(backend))
+    buffers = session.input_buffers()
+    for step in range(3):
+        for name, array in affine_inputs().items():
+            buffers[name][...] = array + step
+        results = session.run(buffers)
+        np.testing.assert_array_equal(results["output_1"], affine_inputs()["apple"] + step + 1)
+        np.testing.assert_array_equal(results["output_2"], affine_inputs()["zebra"] + step - 1)
+
+
+def test_a_run_of_other_arrays_writes_over_the_buffers(open_file: Open) -> None:
+    session = open_file("affine", "litert", affine_manifest("litert"))
+    buffers = session.input_buffers()
+    session.run(affine_inputs())
+    np.testing.assert_array_equal(buffers["zebra"], affine_inputs()["zebra"])
+
+
+def test_buffers_of_a_dynamic_dimension_have_the_size_that_is_told(open_file: Open) -> None:
+    session = open_file("sum", "executorch")
+    buffers = session.input_buffers()
+    assert [array.shape for array in buffers.values()] == [spec.shape for spec in session.inputs]
+    row = np.ones((1, 4), np.float32)
+    assert [len(result) for result in session.run(dict.fromkeys(buffers, row)).values()] == [1]
+    for array in buffers.values():
+        array[...] = 2.0
+    (result,) = session.run(buffers).values()
+    np.testing.assert_array_equal(result, np.full(session.inputs[0].shape, 4.0))
+
+
+def test_a_closed_session_has_no_buffers(open_file: Open) -> None:
+    session = open_file("affine", "litert")
+    session.close()
+    with pytest.raises(ExecutionError, match="this session is over: it was closed"):
+        session.input_buffers()
+
+
 def test_two_sessions_live_side_by_side(open_file: Open) -> None:
     first, second = open_file("affine", "litert", threads=2), open_file("turn", "litert")
     assert first.run(affine_inputs())["output_1"][0] == 1
