@@ -25,6 +25,7 @@ from ashore_converters.executorch_lower import LayersLeftOut, lower
 from ashore_converters.executorch_places import placed_layers
 from ashore_converters.executorch_quantize import quantize_4bit, quantize_dynamic
 from ashore_converters.executorch_recurrent import forget, loop_recurrent, loops
+from ashore_converters.executorch_sharing import share_weights
 from ashore_converters.executorch_static import QuantizedProgram, quantize_static
 
 
@@ -109,6 +110,7 @@ def _write(lowered: Any, destination: Path) -> None:
     try:
         with destination.open("wb") as file:
             lowered.write_to_file(file)
+        share_weights(destination)
     except BaseException:
         destination.unlink(missing_ok=True)
         raise

@@ -18,10 +18,10 @@ from ashore_converters.executorch_xnnpack import Payload, read_payload
 from ashore_converters.flatbuffer import Budget, Malformed, Table, root
 
 _IDENTIFIER = b"ET12"
-_HEADER = struct.Struct("<4sIQQQ")
+HEADER = struct.Struct("<4sIQQQ")
 """Behind the flatbuffer's own eight bytes: magic, length, program size, segments' offset, segments' size."""
 
-_SMALLEST = 8 + _HEADER.size
+_SMALLEST = 8 + HEADER.size
 
 _DTYPES = {
     0: "uint8",
@@ -47,7 +47,7 @@ _SPEC_BYTES = 256
 
 
 @dataclass(frozen=True)
-class _Program:
+class Program:
     """The flatbuffer's root, and the file behind it, whose segments begin at ``base``."""
 
     path: Path
@@ -78,9 +78,8 @@ def read_contents(path: Path) -> FileContents:
     Raises:
         ArtifactError: the file cannot be read, is cut short, or is no .pte.
     """
-    data = _load(path)
     try:
-        program = _parse(path, data)
+        program = read_program(path)
         plan = _forward(program)
         payloads = _payloads(program, plan)
         tally = _count(plan, payloads)
@@ -95,6 +94,11 @@ def read_contents(path: Path) -> FileContents:
         raise ArtifactError(
             f"{path} is damaged: {error}", "restore it from where it was made, or convert the model again"
         ) from error
+
+
+def read_program(path: Path) -> Program:
+    """The file mapped into memory, its header read. Raises ArtifactError as ``read_contents`` does, and Malformed."""
+    return _parse(path, _load(path))
 
 
 def _load(path: Path) -> memoryview:
@@ -114,11 +118,11 @@ def _load(path: Path) -> memoryview:
     return data
 
 
-def _parse(path: Path, data: memoryview) -> _Program:
-    magic, length, program_bytes, base, segment_bytes = _HEADER.unpack_from(data, 8)
+def _parse(path: Path, data: memoryview) -> Program:
+    magic, length, program_bytes, base, segment_bytes = HEADER.unpack_from(data, 8)
     if magic != b"eh00":
-        return _Program(path, root(data, Budget(len(data))), len(data), data)
-    if length < _HEADER.size:  # before segments' size was recorded
+        return Program(path, root(data, Budget(len(data))), len(data), data)
+    if length < HEADER.size:  # before segments' size was recorded
         segment_bytes = 0
     needed = max(program_bytes, base + segment_bytes)
     if needed > len(data):
@@ -126,13 +130,13 @@ def _parse(path: Path, data: memoryview) -> _Program:
             f"{path} is cut short: its header tells of {needed} bytes and {len(data)} are there",
             "copy or download it again, or convert the model again",
         )
-    program = _Program(path, root(data[:program_bytes], Budget(len(data))), program_bytes, data, base)
+    program = Program(path, root(data[:program_bytes], Budget(len(data))), program_bytes, data, base)
     for index in range(len(program.root.tables(4))):
         program.segment(index)
     return program
 
 
-def _forward(program: _Program) -> Table:
+def _forward(program: Program) -> Table:
     plans = program.root.tables(1)
     forward = next((plan for plan in plans if plan.string(0) == "forward"), None)
     if forward is None:
@@ -162,14 +166,14 @@ def _tensor(value: Table, name: str) -> TensorSpec:
     return TensorSpec(name, shape, _DTYPES.get(tensor.i8(0), f"type {tensor.i8(0)}"), dynamic=bounded)
 
 
-def _payloads(program: _Program, plan: Table) -> list[Payload]:
+def _payloads(program: Program, plan: Table) -> list[Payload]:
     plan.budget.spend(_SPEC_BYTES * len(plan.tables(7)))
     return [
         read_payload(delegate.string(0), _delegate_data(program, delegate), plan.budget) for delegate in plan.tables(7)
     ]
 
 
-def _delegate_data(program: _Program, delegate: Table) -> memoryview:
+def _delegate_data(program: Program, delegate: Table) -> memoryview:
     reference = delegate.table(1)
     if reference is None:
         return memoryview(b"")
@@ -207,7 +211,7 @@ def _delegation(tally: _Tally) -> Delegation:
     return Delegation(tally.delegated, tally.delegated + tally.undelegated.total(), tally.partitions, outside)
 
 
-def _bytes_by_part(program: _Program, plan: Table, payloads: list[Payload]) -> dict[str, int]:
+def _bytes_by_part(program: Program, plan: Table, payloads: list[Payload]) -> dict[str, int]:
     """Of the whole file; ``padding`` is what alignment leaves between the parts."""
     parts = {"program": program.flatbuffer_bytes}
     constants = program.root.table(5)
@@ -217,13 +221,27 @@ def _bytes_by_part(program: _Program, plan: Table, payloads: list[Payload]) -> d
         parts[f"delegate {index} ({payload.backend})"] = payload.bytes
     named = {entry.u32(1) for entry in program.root.tables(7)}
     if named:
-        parts["delegates' constants"] = sum(len(program.segment(index)) for index in named)
+        parts["delegates' constants"] = sum(len(program.segment(index)) for index in named - _inside_constants(program))
     counted = sum(parts.values()) - _inline_delegate_bytes(program, plan)
     parts["padding and other"] = max(0, len(program.data) - counted)
     return {part: size for part, size in parts.items() if size}
 
 
-def _inline_delegate_bytes(program: _Program, plan: Table) -> int:
+def _inside_constants(program: Program) -> set[int]:
+    """Segments of a weight that is held once, for the program and for its delegate."""
+    constants, segments = program.root.table(5), program.root.tables(4)
+    if constants is None or not len(segments):
+        return set()
+    own = constants.u32(0)
+    begin, end = segments[own].u64(0), segments[own].u64(0) + segments[own].u64(1)
+    return {
+        index
+        for index, segment in enumerate(segments)
+        if index != own and begin <= segment.u64(0) and segment.u64(0) + segment.u64(1) <= end
+    }
+
+
+def _inline_delegate_bytes(program: Program, plan: Table) -> int:
     """Delegates inside of the flatbuffer are counted with it already."""
     references = [delegate.table(1) for delegate in plan.tables(7)]
     inline = {reference.u32(1) for reference in references if reference and reference.i8(0) != _IN_SEGMENT}

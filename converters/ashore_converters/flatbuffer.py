@@ -64,6 +64,10 @@ class Table:
     def u64(self, field: int, default: int = 0) -> int:
         return self._scalar(field, "<Q", default)
 
+    def place(self, field: int) -> int:
+        """Where in ``data`` a scalar lies; 0 where it is left out, and has its default value."""
+        return self._field(field)
+
     def table(self, field: int) -> Table | None:
         at = self._field(field)
         return self._follow(at) if at else None
