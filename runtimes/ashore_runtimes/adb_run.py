@@ -21,7 +21,7 @@ _KILL_LIMIT_S = 5.0
 _SIGNALLED = 128
 """Added by the device's shell to the number of the signal that killed a program."""
 _CANNOT_START = (126, 127)
-_HUNG_HINT = "raise timeout_s if it only needs more time; restart the device if it answers nothing at all"
+_HUNG_HINT = "raise timeout_s (--timeout) if it only needs more time; restart the device if it answers nothing at all"
 _START_HINT = "try once more, when the device has the files in memory; restart it if it answers nothing at all"
 _DEVICE_ADVICE = {
     signal.SIGKILL: "Android ends programs when memory runs short: close apps, or take a smaller model",

@@ -41,7 +41,9 @@ def explain_local(ending: Ending) -> AshoreError:
     """The error of a runner that is a process of this machine: its ends are those of the model."""
     if ending.returncode is None:
         what = f"{ending.doing} took longer than the limit of {ending.limit_s:g} s"
-        return ExecutionError(f"{what}; its process was ended", "raise timeout_s if it only needs more time")
+        return ExecutionError(
+            f"{what}; its process was ended", "raise timeout_s (--timeout) if it only needs more time"
+        )
     what = f"the engine's process {cause_of_death(ending.returncode)} while {ending.doing}"
     if not ending.greeted:
         return TargetUnavailable(f"{what}{ending.tail}", "ashore doctor shows what this target needs")

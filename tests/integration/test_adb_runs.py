@@ -42,7 +42,7 @@ def test_a_run_that_hangs_is_ended_on_the_device_too(phone: Phone, file: Path) -
     assert error.message == (
         f"running turn.pte with executorch on {phone.serial} took longer than the limit of 1 s and was ended"
     )
-    assert "raise timeout_s" in error.hint
+    assert "raise timeout_s (--timeout)" in error.hint
     assert eventually(lambda: not phone.pids)
     use(phone, file)
 

@@ -20,6 +20,7 @@ from ashore.errors import AshoreError, EngineCrashed, ExecutionError, TargetUnav
 from ashore.types.artifact import Artifact
 from ashore_runtimes.host import HostRuntime
 from ashore_runtimes.session import RunnerSession
+from commands import Command
 from programs import require_programs
 
 HOST = HostRuntime().target("host")
@@ -100,6 +101,18 @@ def test_a_hung_child_is_ended_at_the_limit(turn: Artifact) -> None:
         with pytest.raises(ExecutionError, match=r"running turn\.tflite .* took longer than the limit of 1 s"):
             run(session)
         assert not psutil.pid_exists(session.pid)
+
+
+def test_the_command_takes_the_limit(turn: Artifact, command: Command, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=ONES)
+    words = ("run", turn.file, "--inputs", tmp_path / "x.npz", "--output", tmp_path / "y.npz", "--timeout")
+    outcome = command(*words, "0")
+    assert outcome.code == 2 and "timeout_s is 0" in outcome.err
+    outcome = command(*words, "0.000001")
+    assert outcome.code == 6
+    assert "took longer than the limit of 1e-06 s; its process was ended" in outcome.err
+    assert "raise timeout_s (--timeout) if it only needs more time" in outcome.err
+    assert not (tmp_path / "y.npz").exists()
 
 
 def test_a_child_that_answers_late_but_in_time_is_waited_for(session: RunnerSession) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ashore.cli.options import common
+from ashore.cli.options import common, timeout
 from ashore.cli.terminal import Terminal
 
 
@@ -97,8 +97,11 @@ def convert(
 @click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--target", "targets", multiple=True, metavar="T", help="host by default; may be given again.")
 @click.option("--source", metavar="SOURCE", help="What they were made of, to call its evaluate on the target.")
+@timeout
 @common
-def verify(terminal: Terminal, artifacts: tuple[Path, ...], targets: tuple[str, ...], source: str | None) -> int:
+def verify(
+    terminal: Terminal, artifacts: tuple[Path, ...], targets: tuple[str, ...], source: str | None, timeout_s: float
+) -> int:
     """Run the golden inputs of ARTIFACTS on a target and compare with PyTorch's outputs."""
     from ashore.cli.results import show_verifications, verification_fields
     from ashore.errors import AccuracyError
@@ -112,7 +115,7 @@ def verify(terminal: Terminal, artifacts: tuple[Path, ...], targets: tuple[str, 
         for target in targets or ("host",):
             for path in artifacts:
                 progress(f"{path.name} on {target}")
-                found.append(verify_artifact(path, target=target, source=evaluation))
+                found.append(verify_artifact(path, target=target, source=evaluation, timeout_s=timeout_s))
     if terminal.json:
         terminal.show_json({"verifications": [verification_fields(each) for each in found]})
     else:
@@ -126,12 +129,15 @@ def verify(terminal: Terminal, artifacts: tuple[Path, ...], targets: tuple[str, 
 @click.option("--output", required=True, type=click.Path(path_type=Path), metavar="F.npz", help="Where the outputs go.")
 @click.option("--target", default="host", show_default=True, metavar="T", help="Where, as ashore targets lists.")
 @click.option("--threads", default=1, show_default=True, type=int, help="Threads of the engine.")
+@timeout
 @common
-def run(terminal: Terminal, artifact: Path, inputs: Path, output: Path, target: str, threads: int) -> None:
+def run(
+    terminal: Terminal, artifact: Path, inputs: Path, output: Path, target: str, threads: int, timeout_s: float
+) -> None:
     """One inference of ARTIFACT, from arrays in a file to arrays in a file."""
     from ashore.pipeline.execute import run_file
 
-    results = run_file(artifact, inputs, output, target=target, threads=threads)
+    results = run_file(artifact, inputs, output, target=target, threads=threads, timeout_s=timeout_s)
     if terminal.json:
         shapes = {name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in results.items()}
         terminal.show_json({"output": str(output), "outputs": shapes})

@@ -31,6 +31,16 @@ def common(body: _Body) -> _Body:
     return click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")(with_json)
 
 
+timeout = click.option(
+    "--timeout",
+    "timeout_s",
+    default=300.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds that loading, and each run, may take.",
+)
+
+
 def read_drops(words: tuple[str, ...]) -> dict[str, float]:
     """``NAME=VALUE`` each. Raises UsageError for anything else."""
     drops = {}

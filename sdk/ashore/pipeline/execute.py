@@ -36,10 +36,12 @@ def open_session(
     return registry.get_target(target).open(checked, threads=threads, timeout_s=timeout_s)
 
 
-def run_file(artifact: Path, inputs: Path, output: Path, *, target: str = "host", threads: int = 1) -> Sample:
+def run_file(
+    artifact: Path, inputs: Path, output: Path, *, target: str = "host", threads: int = 1, timeout_s: float = 300.0
+) -> Sample:
     """One inference from ``inputs`` (``.npz``, arrays by input name) to ``output`` (``.npz``, by output name)."""
     arrays = load_arrays(inputs)
-    with open_session(artifact, target=target, threads=threads) as session:
+    with open_session(artifact, target=target, threads=threads, timeout_s=timeout_s) as session:
         results = session.run(arrays)
     _save(results, output)
     return results
