@@ -47,12 +47,6 @@ def count_convolutions(module: torch.nn.Module) -> int:
     return modules + sum("conv" in str(node.target) for graph in graphs for node in graph.graph.nodes)
 
 
-def is_quantized_program(module: torch.nn.Module) -> bool:
-    """Whether it holds a captured graph that PT2E has quantized already."""
-    graphs = (layer.graph for layer in module.modules() if isinstance(layer, torch.fx.GraphModule))
-    return any(str(node.target).startswith("quantized_decomposed.") for graph in graphs for node in graph.nodes)
-
-
 def precision_at(recipe: Recipe, module_paths: list[str]) -> Precision:
     """What the recipe asks for code inside of all these modules: its first rule that names one of them."""
     for rule in recipe.layers:

@@ -19,7 +19,7 @@ def test_a_trained_int8_model_saved_as_pt2_keeps_its_scales_on_both(tmp_path: Pa
     plain, trained = _TRAINED.sources()
     path = tmp_path / "trained.pt2"
     torch.export.save(torch.export.export(trained.model, samples(_TRAINED.shape, 1)[0]), path)
-    source = replace(trained, model=torch.export.load(path))
+    source = replace(trained, model=torch.export.load(path), calibration=None)
     made = ashore.convert(source, to=["executorch", "litert"], precisions=["int8"], output=tmp_path / "out")
     weights = 4 * sum(parameter.numel() for parameter in plain.model.parameters())
     for artifact in made:
@@ -27,6 +27,8 @@ def test_a_trained_int8_model_saved_as_pt2_keeps_its_scales_on_both(tmp_path: Pa
         # With scales of its own instead of the trained ones, a file departs from the model as far as int8 from fp32.
         assert artifact.manifest.parity.sqnr_db >= 40
         assert artifact.manifest.file.bytes <= 0.27 * weights
+        assert artifact.manifest.calibration is None
+        assert not any("calibrat" in warning for warning in artifact.manifest.warnings)
     assert len(made) == 2
 
 

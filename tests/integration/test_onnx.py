@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,8 +20,8 @@ BACKENDS = ["executorch", "litert"]
 SHAPE = (1, 3, 32, 32)
 
 
-def converted(path: Path, *precisions: str) -> list[Artifact]:
-    source = load_source(str(path), calibration="random")
+def converted(path: Path, *precisions: str, **options: Any) -> list[Artifact]:
+    source = load_source(str(path), **options)
     return ashore.convert(source, to=BACKENDS, precisions=list(precisions), output=path.with_suffix(""))
 
 
@@ -52,10 +53,12 @@ def test_a_transformer_block_in_fp32(tmp_path: Path) -> None:
 def test_a_quantized_net_keeps_its_scales_on_both(activations: str, tmp_path: Path) -> None:
     plain = export(convolutional(), tmp_path / "n.onnx", torch.ones(SHAPE))
     weights = 4 * sum(parameter.numel() for parameter in convolutional().parameters())
-    made = converted(quantize(plain, SHAPE, activations=activations), "int8")
+    made = converted(quantize(plain, SHAPE, activations=activations), "int8")  # without calibration
     assert len(made) == 2
     for artifact in made:
         assert artifact.manifest is not None
+        assert artifact.manifest.calibration is None
+        assert not any("calibrat" in warning for warning in artifact.manifest.warnings)
         # With scales of its own instead of the file's, it would depart as far as int8 from fp32.
         assert artifact.manifest.parity.sqnr_db >= 40
         assert artifact.manifest.file.bytes < 0.6 * weights

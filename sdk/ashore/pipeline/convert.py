@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -225,14 +225,16 @@ def _describe(plan: _Plan, work: _Work, conversion: Conversion, file: Path) -> M
         labels=source.labels,
         calibration=CalibrationRecord(len(calibration), _samples_sha256(calibration)) if calibration else None,
         layers=conversion.layers or None,
-        warnings=(*prepared.warnings, *_floor_warning(plan, floor_db), *plan.cautions, *conversion.warnings),
+        warnings=(*prepared.warnings, *_warnings(plan, floor_db, source), *plan.cautions, *conversion.warnings),
     )
 
 
-def _floor_warning(plan: _Plan, floor_db: float) -> tuple[str, ...]:
-    if floor_db == plan.precision.default_floor_db:
-        return ()
-    return (f"judged by a floor of {floor_db:g} dB, asked for in place of {plan.precision.default_floor_db:g} dB",)
+def _warnings(plan: _Plan, floor_db: float, source: ModelSource) -> Iterator[str]:
+    if plan.request.calibration and source.calibration == "random":
+        yield "calibrated on random inputs: accuracy on real ones is unknown"
+    usual = plan.precision.default_floor_db
+    if floor_db != usual:
+        yield f"judged by a floor of {floor_db:g} dB, asked for in place of {usual:g} dB"
 
 
 def _samples_sha256(samples: tuple[Sample, ...]) -> str:
