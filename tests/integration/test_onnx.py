@@ -9,8 +9,9 @@ import pytest
 import torch
 
 import ashore
-from ashore import Artifact
+from ashore import Artifact, Precision, Recipe, registry
 from ashore.sources import load_source
+from ashore.sources.prepare import prepare
 from commands import Command
 from onnx_files import Transformer, convolutional, export, quantize
 
@@ -64,3 +65,31 @@ def test_a_quantized_net_keeps_its_scales_on_both(activations: str, tmp_path: Pa
         assert artifact.manifest.file.bytes < 0.6 * weights
         assert artifact.manifest.delegation is not None
         assert artifact.manifest.delegation.delegated == artifact.manifest.delegation.total
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_float16_file_converts_on_both_and_stays_as_small_in_fp16(precision: str, tmp_path: Path) -> None:
+    path = export(Transformer().half(), tmp_path / "t.onnx", torch.ones(1, 6, dtype=torch.int64))
+    made = converted(path, precision)
+    assert len(made) == 2
+    for artifact in made:
+        assert artifact.manifest is not None
+        assert artifact.manifest.parity.sqnr_db >= (80 if precision == "fp32" else 50)
+        assert any("came in float16" in warning for warning in artifact.manifest.warnings)
+        if precision == "fp16":
+            assert artifact.manifest.file.bytes < 1.3 * path.stat().st_size
+
+
+def test_the_convolutions_of_a_file_are_counted_as_they_are(tmp_path: Path) -> None:
+    path = export(convolutional(), tmp_path / "n.onnx", torch.ones(SHAPE))
+    request = prepare(load_source(str(path))).request(Recipe(Precision.FP16))
+    (told,) = registry.get_converter("executorch").check(request)
+    assert "in fp32 also for fp16: 4 convolutions of this model will not shrink" in told
+
+
+def test_a_float16_convolutional_net_in_int8_on_both(tmp_path: Path) -> None:
+    path = export(convolutional().half(), tmp_path / "n.onnx", torch.ones(SHAPE).half())
+    for artifact in converted(path, "int8", calibration="random"):
+        assert artifact.manifest is not None
+        assert [spec.dtype for spec in artifact.manifest.inputs] == ["float32"]
+        assert artifact.manifest.parity.sqnr_db >= 20

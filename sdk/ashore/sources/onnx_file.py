@@ -44,14 +44,21 @@ def load_onnx(path: Path, examples: Mapping[str, Any] | None = None) -> ModelSou
     model = _read(path)
     from ashore.sources.onnx_checks import check_operators, holds_quantization
     from ashore.sources.onnx_graph import import_graph
-    from ashore.sources.onnx_proof import prove
+    from ashore.sources.onnx_half import half_formats, widened
+    from ashore.sources.onnx_proof import proof_floor_db, prove
 
     check_operators(model)
+    halves = half_formats(model)
+    model = widened(model) if halves else model
     inputs = _inputs(model)
     example, notes = _example(inputs, dict(examples or {}))
     module = import_graph(model, [example[each.key] for each in inputs], [each.key for each in inputs])
-    prove(path, module, {each.key: each.name for each in inputs}, example, quantized=holds_quantization(model))
-    return ModelSource(module, example, path.stem, notes=notes)
+    floor_db = proof_floor_db(quantized=holds_quantization(model), half=bool(halves))
+    prove(path, module, {each.key: each.name for each in inputs}, example, floor_db)
+    told = (
+        (f"the model came in {' and '.join(halves)}: it is read as float32, in which it is judged",) if halves else ()
+    )
+    return ModelSource(module, example, path.stem, notes=(*notes, *told))
 
 
 def _read(path: Path) -> Any:

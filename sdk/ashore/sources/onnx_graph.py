@@ -89,6 +89,7 @@ def _fold_constants(module: GraphModule) -> None:
 
     A weight's own grid stays: a backend has to see that it is quantized.
     """
+    _drop_idle(module.graph)
     module.graph.eliminate_dead_code()
     for node in module.graph.nodes:
         if _can_be_folded(node):
@@ -97,6 +98,22 @@ def _fold_constants(module: GraphModule) -> None:
                 _replace(module, node, value.contiguous())
     module.graph.eliminate_dead_code()
     module.recompile()
+
+
+def _drop_idle(graph: Graph) -> None:
+    """What changes nothing: casts to the type that a value has, which would pin it there in a model that is halved as
+    a whole, and detaching in place, behind which nothing could be folded."""
+    for node in graph.nodes:
+        idle_cast = node.target is torch.ops.aten.to.dtype and _dtype(node) is _dtype(node.args[0])
+        if idle_cast or node.target is torch.ops.aten.detach_.default:
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+
+
+def _dtype(node: Node) -> torch.dtype | None:
+    """As recorded; None for a stored tensor."""
+    meta = node.meta.get("tensor_meta")
+    return None if meta is None else meta.dtype
 
 
 def _can_be_folded(node: Node) -> bool:
