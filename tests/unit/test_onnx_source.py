@@ -340,6 +340,58 @@ def test_examples_that_do_not_fit(shape: str, message: str, tmp_path: Path) -> N
     assert message in error.message
 
 
+HUGE = 2**40
+
+
+def summed(*before: Any) -> list[Any]:
+    """y = x + the sum of ``big``, which the operators before it make."""
+    nodes = [helper.make_node("ReduceSum", ["big"], ["sum"], keepdims=0), helper.make_node("Add", ["x", "sum"], ["y"])]
+    return [*before, *nodes]
+
+
+@pytest.mark.parametrize("sizes", [[HUGE], [2**62]])
+def test_a_constant_that_fits_into_no_memory_is_told(sizes: list[int], tmp_path: Path) -> None:
+    nodes = summed(helper.make_node("ConstantOfShape", ["s"], ["big"]))
+    error = refusal(handmade(tmp_path / "n.onnx", nodes, [1, 4], weights={"s": np.array(sizes)}))
+    assert isinstance(error, UsageError)
+    assert error.message.startswith("the ONNX model asks for more memory than there is: ")
+    said = "you tried to allocate 4398046511104 bytes" if sizes == [HUGE] else "Storage size calculation overflowed"
+    assert said in error.message
+    assert "a tensor's size is wrong in the file" in error.hint
+
+
+def test_an_expansion_that_fits_into_no_memory_is_told(tmp_path: Path) -> None:
+    # The sum of an expanded view needs no memory; what is computed from it does.
+    nodes = [helper.make_node("Expand", ["x", "s"], ["wide"]), helper.make_node("Exp", ["wide"], ["big"])]
+    error = refusal(handmade(tmp_path / "n.onnx", summed(*nodes), [1, 4], weights={"s": np.array([HUGE, 4])}))
+    assert "the ONNX model asks for more memory than there is: you tried to allocate" in error.message
+
+
+def test_an_input_that_fits_into_no_memory_is_told(tmp_path: Path) -> None:
+    error = refusal(handmade(tmp_path / "n.onnx", [relu()], [HUGE, 4]))
+    assert isinstance(error, UsageError)
+    assert error.message == "input 'x' of shape 1099511627776x4 takes 16384 GiB, more than is free"
+
+
+def test_a_negative_size_is_told(tmp_path: Path) -> None:
+    error = refusal(handmade(tmp_path / "n.onnx", [relu()], [-3, 4]))
+    assert isinstance(error, UsageError)
+    assert error.message == "input 'x' has shape -3x4 in the file"
+
+
+@pytest.mark.parametrize("stored", [b"", b"\0" * 16])
+def test_weights_of_a_size_that_the_file_does_not_hold_are_not_valid(stored: bytes, tmp_path: Path) -> None:
+    path = handmade(tmp_path / "n.onnx", [helper.make_node("Add", ["x", "w"], ["y"])], [1, 4])
+    model = onnx.load(path)
+    model.graph.initializer.append(
+        TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[HUGE, 4], raw_data=stored or None)
+    )
+    onnx.save(model, path)
+    error = refusal(path)
+    assert isinstance(error, UsageError)
+    assert "is not valid ONNX: TensorProto (tensor name: w)" in error.message
+
+
 def test_an_import_that_computes_something_else_is_refused_with_the_figure(tmp_path: Path) -> None:
     class Wrong(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:

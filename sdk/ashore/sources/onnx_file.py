@@ -13,6 +13,7 @@ import numpy as np
 
 from ashore.errors import UnsupportedModel, UsageError
 from ashore.sources.foreign import first_line
+from ashore.sources.onnx_sizes import check_size
 from ashore.sources.shapes import DTYPES, draw
 from ashore.types.source import ModelSource
 from ashore.types.tensor import Array
@@ -171,4 +172,5 @@ def _drawn(each: OnnxInput, seed: int) -> Array:
             f"the model does not say the shape of its input {each.key!r}, only {each.text}",
             f"give it: --shape {each.text}, with a number in the place of each …",
         )
+    check_size(each.key, shape, np.dtype(each.dtype).itemsize)
     return draw(shape, each.dtype, seed)

@@ -11,6 +11,7 @@ from torch.fx import Graph, GraphModule, Node
 
 from ashore.errors import AshoreError, UnsupportedModel
 from ashore.sources.onnx_operators import register_operators
+from ashore.sources.onnx_sizes import memory_refusals_told
 from ashore.types.tensor import Array
 
 _SMALL = 1024
@@ -25,13 +26,14 @@ def import_graph(model: Any, example: list[Array], names: list[str]) -> GraphMod
 
     Raises:
         UnsupportedModel: the importer fails, or the model needs to look at data to know a shape.
+        UsageError: it asks for more memory than there is.
     """
     from torch.fx.experimental.proxy_tensor import make_fx
 
     outputs = [value.name for value in model.graph.output]
     tensors = [torch.from_numpy(np.array(array)) for array in example]
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), warnings.catch_warnings(), memory_refusals_told():
             warnings.simplefilter("ignore")  # the importer's and torch's, of their own deprecations
             recorded = make_fx(_imported(model), pre_dispatch=True)(*tensors)
             _fold_constants(recorded)
