@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 import ashore
 from ashore import Artifact, Precision, Recipe, registry
@@ -93,3 +94,18 @@ def test_a_float16_convolutional_net_in_int8_on_both(tmp_path: Path) -> None:
         assert artifact.manifest is not None
         assert [spec.dtype for spec in artifact.manifest.inputs] == ["float32"]
         assert artifact.manifest.parity.sqnr_db >= 20
+
+
+def test_an_upsampling_net_with_norms_and_gelu_in_int8(tmp_path: Path) -> None:
+    """ONNX has GELU as erf and arithmetic, which share what the convolution before them gives."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        *(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.GroupNorm(4, 8), nn.GELU()),
+        *(nn.ConvTranspose2d(8, 6, 2, stride=2), nn.InstanceNorm2d(6, affine=True), nn.GELU()),
+        *(nn.ConvTranspose2d(6, 3, 3, padding=1), nn.GELU()),
+    )
+    path = export(net, tmp_path / "u.onnx", torch.ones(1, 3, 16, 16))
+    made = converted(path, "int8", calibration="random")
+    assert len(made) == 2
+    for artifact in made:
+        assert artifact.manifest is not None and artifact.manifest.parity.sqnr_db >= 25
