@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.fx import Graph, GraphModule
 
 import ashore
 from ashore import Artifact, ModelSource, Recipe
@@ -34,3 +35,15 @@ def to_litert(source: ModelSource, precision: str, folder: Path, recipe: Recipe 
     """As :func:`to_executorch`, for the other backend."""
     (artifact,) = ashore.convert(source, to=["litert"], precisions=[precision], recipe=recipe, output=folder)
     return artifact
+
+
+def rounded_relu() -> GraphModule:
+    """A model with a scale of its own, in the operators that PT2E writes."""
+    import torch.ao.quantization.fx._decomposed  # defines them
+
+    packet, grid = torch.ops.quantized_decomposed, (0.1, 0, -128, 127, torch.int8)
+    graph = Graph()
+    quantized = graph.call_function(packet.quantize_per_tensor.default, (graph.placeholder("x"), *grid))
+    real = graph.call_function(packet.dequantize_per_tensor.default, (quantized, *grid))
+    graph.output(graph.call_function(torch.relu, (real,)))
+    return GraphModule({}, graph)

@@ -47,6 +47,8 @@ class Behaviour:
     sleep_s: float = 0.0
     int8_noise: dict[str, float] = field(default_factory=dict)
     """By module path: what int8 of this layer adds to every output value, in turns with its negative."""
+    mixing_noise: float = 0.0
+    """What a file with layer rules adds to every output value, of which its trial shows nothing."""
     float_start: tuple[str, ...] = ()
     """What plain int8 keeps in float."""
     child: bool = False
@@ -166,6 +168,7 @@ class FakeSession:
         self.last_run_ns = self._clock.next() if self._clock.runs else self._clock.first()
         results = run_eager(self._made.request.model, inputs, self.outputs)  # type: ignore[arg-type]
         noise = noise_of_file(self._made.behaviour.int8_noise, self._made.request.recipe)
+        noise += self._made.behaviour.mixing_noise if self._made.request.recipe.layers else 0.0
         return {name: shaken(_spoiled(array, self._made.behaviour), noise) for name, array in results.items()}
 
     def input_buffers(self) -> Sample:

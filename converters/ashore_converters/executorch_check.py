@@ -6,14 +6,11 @@ from collections.abc import Iterator
 
 from ashore.errors import UnsupportedModel
 from ashore.sources.layers import check_layer_rules
+from ashore.sources.quantized import is_quantized_program
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
 from ashore_converters.bake import QuantizedWeight, count_packed_linear, quantized_weights
-from ashore_converters.executorch_layers import (
-    count_convolutions,
-    is_quantized_program,
-    linear_weights,
-)
+from ashore_converters.executorch_layers import count_convolutions, linear_weights
 from ashore_converters.executorch_recurrent import recurrent_paths
 
 _FLOAT, _HALF, _STATIC = Precision.FP32, Precision.FP16, Precision.INT8
@@ -71,10 +68,10 @@ def _own_quantization(request: ConversionRequest) -> tuple[str, ...]:
     if recipe.precision not in (_STATIC, _DYNAMIC) or recipe.layers or recipe.int8_io:
         asked = "layer rules or int8_io" if recipe.layers or recipe.int8_io else str(recipe.precision)
         raise UnsupportedModel(
-            f"the model is quantized by PT2E already, and {asked} would change what it computes",
+            f"the model is quantized already, and {asked} would change what it computes",
             f"use --precision {_STATIC} or {_DYNAMIC}, which keep its own quantization, or give the float model",
         )
-    return ("the model is quantized by PT2E already; the file keeps that quantization",)
+    return ("the model is quantized already; the file keeps that quantization",)
 
 
 def _already_quantized(request: ConversionRequest) -> Iterator[str]:

@@ -12,6 +12,7 @@ from torch.export import ExportedProgram
 
 from ashore.errors import LoweringFailed
 from ashore.interfaces import Progress
+from ashore.sources.quantized import is_quantized_program
 from ashore.types.conversion import ConversionRequest, PlacedLayer
 from ashore.types.precision import Precision
 from ashore.types.recipe import LayerRule, Recipe
@@ -20,7 +21,7 @@ from ashore_converters.bake import bake
 from ashore_converters.executorch_check import runs_as_quantized
 from ashore_converters.executorch_export import export
 from ashore_converters.executorch_half import HalfInside
-from ashore_converters.executorch_layers import enclosing, is_quantized_program, precision_at
+from ashore_converters.executorch_layers import enclosing, precision_at
 from ashore_converters.executorch_lower import LayersLeftOut, lower
 from ashore_converters.executorch_places import placed_layers
 from ashore_converters.executorch_quantize import quantize_4bit, quantize_dynamic

@@ -34,6 +34,17 @@ def fence_float_convolutions(graph: GraphModule) -> None:
     graph.recompile()
 
 
+def dequantize_for_each(graph: GraphModule) -> None:
+    """In place, in a quantized graph. Where float operators share a dequantize operator, executorch's change of memory
+    layouts loses sight of what its delegate gives back, and gives up."""
+    for node in list(graph.graph.nodes):
+        if node.target is torch.ops.quantized_decomposed.dequantize_per_tensor.default:
+            for user in list(node.users)[1:]:
+                with graph.graph.inserting_before(user):
+                    user.replace_input_with(node, graph.graph.node_copy(node))
+    graph.recompile()
+
+
 def _is_constant(node: object) -> bool:
     return isinstance(node, Node) and node.op == "get_attr"
 

@@ -44,13 +44,8 @@ def linear_weights(module: torch.nn.Module) -> Iterator[LinearWeight]:
 def count_convolutions(module: torch.nn.Module) -> int:
     modules = sum(type(layer).__name__ in _CONVOLUTIONS for layer in module.modules())
     graphs = [layer for layer in module.modules() if isinstance(layer, torch.fx.GraphModule)]
-    return modules + sum("conv" in str(node.target) for graph in graphs for node in graph.graph.nodes)
-
-
-def is_quantized_program(module: torch.nn.Module) -> bool:
-    """Whether it holds a captured graph that PT2E has quantized already."""
-    graphs = (layer.graph for layer in module.modules() if isinstance(layer, torch.fx.GraphModule))
-    return any(str(node.target).startswith("quantized_decomposed.") for graph in graphs for node in graph.nodes)
+    calls = (node for graph in graphs for node in graph.graph.nodes if node.op == "call_function")
+    return modules + sum(str(node.target).startswith("aten.conv") for node in calls)
 
 
 def precision_at(recipe: Recipe, module_paths: list[str]) -> Precision:

@@ -45,6 +45,15 @@ def quantize_4bit(module: torch.nn.Module, recipe: Recipe) -> None:
         if plain and asked and weight.divides_into(recipe.group_size):
             quantized = _quantized_4bit(weight.tensor, recipe.group_size)
             setattr(weight.owner, weight.name, torch.nn.Parameter(quantized, requires_grad=False))
+    _call_as_function(module)
+
+
+def _call_as_function(module: torch.nn.Module) -> None:
+    """Programs captured before, and ONNX imports, call the operator itself, which torchao's tensors do not answer."""
+    for graph in (layer for layer in module.modules() if isinstance(layer, GraphModule)):
+        for node in graph.graph.find_nodes(op="call_function", target=torch.ops.aten.linear.default):
+            node.target = torch.nn.functional.linear
+        graph.recompile()
 
 
 def _quantized_4bit(weight: torch.Tensor, group_size: int) -> torch.Tensor:

@@ -27,7 +27,7 @@ from ashore.types.tensor import Sample, TensorSpec
 from ashore_converters.executorch_edges import with_int8_edges
 from ashore_converters.executorch_export import export_again, sample_tensors
 from ashore_converters.executorch_failures import node_path
-from ashore_converters.executorch_graph import fence_float_convolutions
+from ashore_converters.executorch_graph import dequantize_for_each, fence_float_convolutions
 from ashore_converters.executorch_observers import ActivationObserver
 from ashore_converters.executorch_quantize import observed
 from ashore_converters.executorch_quantizer import argument, fused_end, is_linear, layers, weight_of
@@ -72,6 +72,7 @@ def quantize_static(program: ExportedProgram, request: ConversionRequest, progre
         recipe, warnings = _choose_start(prepared, recipe, request)
     converted = convert_pt2e(prepared)
     fence_float_convolutions(converted)
+    dequantize_for_each(converted)
     if request.recipe.int8_io:
         request = with_int8_edges(converted, request)
     return QuantizedProgram(export_again(converted, request), request.inputs, request.outputs, recipe, warnings)

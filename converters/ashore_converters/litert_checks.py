@@ -29,7 +29,7 @@ def cautions(request: ConversionRequest) -> tuple[str, ...]:
     _refuse_half(request)
     if quantization_of(request.model):
         _refuse_requantizing(request.recipe)
-        return ("the model is quantized by PT2E already; the file keeps that quantization",)
+        return ("the model is quantized already; the file keeps that quantization",)
     return (*_already_quantized(request), *_unsuited(request))
 
 
@@ -74,7 +74,7 @@ def _refuse_requantizing(recipe: Recipe) -> None:
     if recipe.precision not in _OWN_PRECISIONS or recipe.layers:
         asked = f"{recipe.precision}{' with layer rules' if recipe.layers else ''}"
         raise UnsupportedModel(
-            f"the model is quantized by PT2E already and cannot be made {asked}",
+            f"the model is quantized already and cannot be made {asked}",
             f"use --precision {' or '.join(_OWN_PRECISIONS)}, which keep its own quantization, or give the float model",
         )
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import ashore
-from compressed_models import ROWS, samples
+from compressed_models import ROWS, perceptron, samples
+from onnx_files import export
 
 _TRAINED = next(row for row in ROWS if row.title == "PT2E, trained (QAT)")
 
@@ -19,7 +20,7 @@ def test_a_trained_int8_model_saved_as_pt2_keeps_its_scales_on_both(tmp_path: Pa
     plain, trained = _TRAINED.sources()
     path = tmp_path / "trained.pt2"
     torch.export.save(torch.export.export(trained.model, samples(_TRAINED.shape, 1)[0]), path)
-    source = replace(trained, model=torch.export.load(path))
+    source = replace(trained, model=torch.export.load(path), calibration=None)
     made = ashore.convert(source, to=["executorch", "litert"], precisions=["int8"], output=tmp_path / "out")
     weights = 4 * sum(parameter.numel() for parameter in plain.model.parameters())
     for artifact in made:
@@ -27,6 +28,8 @@ def test_a_trained_int8_model_saved_as_pt2_keeps_its_scales_on_both(tmp_path: Pa
         # With scales of its own instead of the trained ones, a file departs from the model as far as int8 from fp32.
         assert artifact.manifest.parity.sqnr_db >= 40
         assert artifact.manifest.file.bytes <= 0.27 * weights
+        assert artifact.manifest.calibration is None
+        assert not any("calibrat" in warning for warning in artifact.manifest.warnings)
     assert len(made) == 2
 
 
@@ -44,3 +47,25 @@ def test_a_model_held_in_half_precision_converts_as_it_comes(half: torch.dtype, 
         assert artifact.manifest.inputs[0].dtype == "float32"
         assert artifact.manifest.parity.sqnr_db >= (100 if artifact.manifest.precision == "fp32" else 30)
         assert any("read as float32" in warning for warning in artifact.manifest.warnings)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch and torchao warn of their own deprecations
+@pytest.mark.parametrize("form", ["pt2", "onnx"])
+def test_four_bits_for_linear_layers_that_are_no_modules_any_more(form: str, tmp_path: Path) -> None:
+    """Saved programs and ONNX files hold operators, where libraries look for modules."""
+    torch.manual_seed(0)
+    model, example = perceptron(64).eval(), samples((1, 64), 1)[0]
+    path = tmp_path / f"net.{form}"
+    if form == "pt2":
+        torch.export.save(torch.export.export(model, example), path)
+    else:
+        export(model, path, *example)
+    made = ashore.convert(str(path), to=["executorch", "litert"], precisions=["int4"], output=tmp_path / "out")
+    weights = 4 * sum(parameter.numel() for parameter in model.parameters())
+    assert len(made) == 2
+    for artifact in made:
+        assert artifact.manifest is not None
+        assert artifact.manifest.parity.sqnr_db >= 18
+        assert artifact.manifest.file.bytes < 0.25 * weights
+        assert artifact.manifest.delegation is not None
+        assert artifact.manifest.delegation.delegated == artifact.manifest.delegation.total

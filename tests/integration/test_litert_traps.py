@@ -115,12 +115,12 @@ def test_a_model_quantized_by_pt2e_keeps_its_quantization(
     assert manifest.file.bytes < 65_000  # 150,000 in float, of which the table takes 12,800
     assert manifest.delegation.partitions == 1
     assert [spec.dtype for spec in (*manifest.inputs, *manifest.outputs)] == ["int32", "float32"]
-    assert "the model is quantized by PT2E already; the file keeps that quantization" in manifest.warnings
+    assert "the model is quantized already; the file keeps that quantization" in manifest.warnings
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_model_quantized_by_pt2e_cannot_become_anything_else(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedModel, match="quantized by PT2E already and cannot be made fp32") as raised:
+    with pytest.raises(UnsupportedModel, match="quantized already and cannot be made fp32") as raised:
         converted(tagger_source(pt2e(False, False)), "fp32", tmp_path)
     assert "--precision int8 or int8-dynamic" in raised.value.hint
 

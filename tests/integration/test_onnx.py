@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 import ashore
-from ashore import Artifact
+from ashore import Artifact, Precision, Recipe, registry
 from ashore.sources import load_source
+from ashore.sources.prepare import prepare
 from commands import Command
 from onnx_files import Transformer, convolutional, export, quantize
 
@@ -19,8 +22,8 @@ BACKENDS = ["executorch", "litert"]
 SHAPE = (1, 3, 32, 32)
 
 
-def converted(path: Path, *precisions: str) -> list[Artifact]:
-    source = load_source(str(path), calibration="random")
+def converted(path: Path, *precisions: str, **options: Any) -> list[Artifact]:
+    source = load_source(str(path), **options)
     return ashore.convert(source, to=BACKENDS, precisions=list(precisions), output=path.with_suffix(""))
 
 
@@ -52,12 +55,57 @@ def test_a_transformer_block_in_fp32(tmp_path: Path) -> None:
 def test_a_quantized_net_keeps_its_scales_on_both(activations: str, tmp_path: Path) -> None:
     plain = export(convolutional(), tmp_path / "n.onnx", torch.ones(SHAPE))
     weights = 4 * sum(parameter.numel() for parameter in convolutional().parameters())
-    made = converted(quantize(plain, SHAPE, activations=activations), "int8")
+    made = converted(quantize(plain, SHAPE, activations=activations), "int8")  # without calibration
     assert len(made) == 2
     for artifact in made:
         assert artifact.manifest is not None
+        assert artifact.manifest.calibration is None
+        assert not any("calibrat" in warning for warning in artifact.manifest.warnings)
         # With scales of its own instead of the file's, it would depart as far as int8 from fp32.
         assert artifact.manifest.parity.sqnr_db >= 40
         assert artifact.manifest.file.bytes < 0.6 * weights
         assert artifact.manifest.delegation is not None
         assert artifact.manifest.delegation.delegated == artifact.manifest.delegation.total
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_float16_file_converts_on_both_and_stays_as_small_in_fp16(precision: str, tmp_path: Path) -> None:
+    path = export(Transformer().half(), tmp_path / "t.onnx", torch.ones(1, 6, dtype=torch.int64))
+    made = converted(path, precision)
+    assert len(made) == 2
+    for artifact in made:
+        assert artifact.manifest is not None
+        assert artifact.manifest.parity.sqnr_db >= (80 if precision == "fp32" else 50)
+        assert any("came in float16" in warning for warning in artifact.manifest.warnings)
+        if precision == "fp16":
+            assert artifact.manifest.file.bytes < 1.3 * path.stat().st_size
+
+
+def test_the_convolutions_of_a_file_are_counted_as_they_are(tmp_path: Path) -> None:
+    path = export(convolutional(), tmp_path / "n.onnx", torch.ones(SHAPE))
+    request = prepare(load_source(str(path))).request(Recipe(Precision.FP16))
+    (told,) = registry.get_converter("executorch").check(request)
+    assert "in fp32 also for fp16: 4 convolutions of this model will not shrink" in told
+
+
+def test_a_float16_convolutional_net_in_int8_on_both(tmp_path: Path) -> None:
+    path = export(convolutional().half(), tmp_path / "n.onnx", torch.ones(SHAPE).half())
+    for artifact in converted(path, "int8", calibration="random"):
+        assert artifact.manifest is not None
+        assert [spec.dtype for spec in artifact.manifest.inputs] == ["float32"]
+        assert artifact.manifest.parity.sqnr_db >= 20
+
+
+def test_an_upsampling_net_with_norms_and_gelu_in_int8(tmp_path: Path) -> None:
+    """ONNX has GELU as erf and arithmetic, which share what the convolution before them gives."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        *(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.GroupNorm(4, 8), nn.GELU()),
+        *(nn.ConvTranspose2d(8, 6, 2, stride=2), nn.InstanceNorm2d(6, affine=True), nn.GELU()),
+        *(nn.ConvTranspose2d(6, 3, 3, padding=1), nn.GELU()),
+    )
+    path = export(net, tmp_path / "u.onnx", torch.ones(1, 3, 16, 16))
+    made = converted(path, "int8", calibration="random")
+    assert len(made) == 2
+    for artifact in made:
+        assert artifact.manifest is not None and artifact.manifest.parity.sqnr_db >= 25

@@ -19,8 +19,19 @@ import torch
 
 import ashore
 import fakes as fake_plug_ins
-from ashore import AccuracyError, LayerRule, LoweringFailed, ModelSource, Precision, Preprocess, Recipe, UsageError
+from ashore import (
+    AccuracyError,
+    LayerRule,
+    LoweringFailed,
+    ModelSource,
+    Precision,
+    Preprocess,
+    Recipe,
+    UnsupportedModel,
+    UsageError,
+)
 from commands import Command
+from conversions import rounded_relu
 
 FAKES = Path(fake_plug_ins.__file__)
 NET = """
@@ -104,9 +115,30 @@ def test_the_manifest_tells_what_the_source_said(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("fakes")
 def test_random_calibration_and_random_judges_are_noted(tmp_path: Path) -> None:
-    (artifact,) = ashore.convert(source(calibration="random"), to=["fake"], precisions=["int8"], output=tmp_path)
-    assert any("calibrated on random inputs" in warning for warning in artifact.manifest.warnings)
-    assert any("judged on random inputs" in warning for warning in artifact.manifest.warnings)
+    plain, int8 = ashore.convert(
+        source(calibration="random"), to=["fake"], precisions=["fp32", "int8"], output=tmp_path
+    )
+    for artifact in (plain, int8):
+        assert any("judged on random inputs" in warning for warning in artifact.manifest.warnings)
+    assert any("calibrated on random inputs" in warning for warning in int8.manifest.warnings)
+    assert not any("calibrated" in warning for warning in plain.manifest.warnings), "fp32 is not calibrated"
+
+
+@pytest.mark.usefixtures("fakes")
+@pytest.mark.parametrize("calibration", [None, "random"])
+def test_a_model_with_scales_of_its_own_needs_no_calibration(calibration: str | None, tmp_path: Path) -> None:
+    rounded = ModelSource(rounded_relu(), (torch.ones(1, 4),), "rounded", calibration=calibration)
+    (artifact,) = ashore.convert(rounded, to=["fake"], precisions=["int8"], output=tmp_path)
+    assert artifact.manifest.calibration is None
+    assert not any("calibrated" in warning for warning in artifact.manifest.warnings)
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_model_with_scales_of_its_own_is_not_searched(tmp_path: Path) -> None:
+    rounded = ModelSource(rounded_relu(), (torch.ones(1, 4),), "rounded")
+    with pytest.raises(UnsupportedModel, match="quantized already, so no layer of it can be tried") as caught:
+        ashore.convert(rounded, to=["fake"], precisions=["mixed"], output=tmp_path)
+    assert "--precision int8, which keeps its own quantization" in caught.value.hint
 
 
 def test_another_floor_publishes_and_is_recorded(fakes: dict, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,14 @@ def test_the_layer_that_pays_best_is_kept_first_and_no_more_than_needed(fakes: d
     assert curve is not None
     assert [round(step.float_weights, 3) for step in curve] == [0, 0.2, 0.6]
     assert curve[0].sqnr_db < curve[1].sqnr_db < 25 <= curve[2].sqnr_db
+
+
+def test_a_file_without_classes_is_read_again_as_it_was_written(fakes: dict, tmp_path: Path) -> None:
+    fakes["fake"].int8_noise = {"1": 0.2}
+    artifact = _mixed(tmp_path, min_sqnr_db=25.0)
+    assert artifact.manifest is not None and artifact.manifest.mixed is not None
+    assert artifact.manifest.mixed[0].top1_agreement is None
+    assert ashore.verify(artifact).artifact.manifest == artifact.manifest
 
 
 def test_where_int8_is_within_the_budget_nothing_is_searched(fakes: dict, tmp_path: Path) -> None:
@@ -225,6 +234,77 @@ def test_the_command_warns_of_a_slow_file(costs: Any, command: Command, tmp_path
     )
     assert told.code == 0, told.err
     assert "warning: net.fake.mixed.fake: is 25% slower than fp32" in told.err
+
+
+def _louder_when_judged() -> ModelSource:
+    """Noise that breaks the budget on calibration samples is small beside the answers to evaluation samples."""
+    return replace(_source(), evaluation=[1000 * sample for sample in _source().evaluation])  # type: ignore[union-attr]
+
+
+def _told_of_int8(artifact: ashore.Artifact) -> list[str]:
+    assert artifact.manifest is not None
+    return [warning for warning in artifact.manifest.warnings if "int8" in warning and "fp32" not in warning]
+
+
+def test_a_finished_file_that_is_worse_than_int8_is_replaced_by_int8(fakes: dict, tmp_path: Path) -> None:
+    fakes["fake"].int8_noise, fakes["fake"].mixing_noise = {"1": 0.2}, 0.4
+    int8, mixed = ashore.convert(
+        _louder_when_judged(), to=["fake"], precisions=["int8", "mixed"], output=tmp_path, min_sqnr_db=25.0
+    )
+    assert int8.manifest is not None and mixed.manifest is not None
+    assert mixed.manifest.parity == int8.manifest.parity
+    assert mixed.manifest.recipe.layers == () and _kept(mixed) == [""]
+    (told,) = _told_of_int8(mixed)
+    assert told.startswith("is int8 throughout: with modules in float, the finished file came to ")
+    assert told.endswith(f" dB SQNR where int8 reaches {int8.manifest.parity.sqnr_db:.2f}")
+
+
+def test_without_an_int8_file_of_the_same_call_one_is_made_to_compare_and_thrown_away(
+    fakes: dict, tmp_path: Path
+) -> None:
+    fakes["fake"].int8_noise, fakes["fake"].mixing_noise = {"1": 0.2}, 0.4
+    artifact = _mixed(tmp_path, _louder_when_judged(), min_sqnr_db=25.0)
+    assert _kept(artifact) == [""] and len(_told_of_int8(artifact)) == 1
+    assert not list(tmp_path.glob("*int8*"))
+    assert ashore.verify(artifact).passed
+
+
+def test_a_finished_file_that_is_no_worse_stays_and_nothing_is_told(fakes: dict, tmp_path: Path) -> None:
+    fakes["fake"].int8_noise, fakes["fake"].mixing_noise = {"1": 0.2}, 0.1
+    artifact = _mixed(tmp_path, _louder_when_judged(), min_sqnr_db=25.0)
+    assert _kept(artifact) == ["", "1"] and not _told_of_int8(artifact)
+
+
+def test_where_int8_breaks_the_budget_what_it_does_better_is_told(fakes: dict, tmp_path: Path) -> None:
+    fakes["fake"].int8_noise, fakes["fake"].mixing_noise = {"1": 0.5}, 0.8
+    ones = np.ones((1, 4), np.float32)
+    right = _source().model(torch.from_numpy(ones)).detach().numpy()  # type: ignore[operator]
+
+    def evaluate(run: Any) -> dict[str, float]:
+        noise = float(np.abs(run(ones)["output"] - right).max())
+        return {"luck": float(not 0.3 < noise < 0.7)}
+
+    artifact = _mixed(tmp_path, _source(evaluate=evaluate), min_sqnr_db=-50, max_metric_drop={"luck": 0.1})
+    assert _kept(artifact) == ["", "1"]
+    (told,) = _told_of_int8(artifact)
+    assert " dB SQNR where int8 reaches " in told
+    assert told.endswith("; but int8 does not keep the budget: luck 0 against PyTorch's 1 where 0.1 may be lost")
+
+
+def test_an_int8_file_that_cannot_be_made_is_told(fakes: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes["fake"].int8_noise = {"1": 0.2}
+
+    def convert(self: Any, request: Any, destination: Path, progress: Any) -> Any:
+        if ".int8." in destination.name:
+            raise LoweringFailed("fake gave up on operator 'aten.mm'", "rewrite it")
+        return made(self, request, destination, progress)
+
+    made = FakeConverter.convert
+    monkeypatch.setattr(FakeConverter, "convert", convert)
+    (told,) = _told_of_int8(_mixed(tmp_path, min_sqnr_db=25.0))
+    assert told == (
+        "whether int8 would be better is unknown, as it could not be measured: fake gave up on operator 'aten.mm'"
+    )
 
 
 def test_blocks_are_the_finest_division_and_named_by_what_holds_nothing_else() -> None:

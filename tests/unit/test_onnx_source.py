@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 from ashore import UnsupportedModel, UsageError
 from ashore.errors import AshoreError
 from ashore.sources import load_source
-from ashore.sources.onnx_proof import prove
+from ashore.sources.onnx_proof import proof_floor_db, prove
 from ashore.sources.prepare import PreparedSource, prepare
 from onnx_files import Transformer, convolutional, export, handmade, quantize
 
@@ -127,6 +127,69 @@ def test_names_that_are_alike_stay_apart(tmp_path: Path) -> None:
     weights = {"a.b": np.float32([1, 2]), "a/b": np.float32([3, 4])}
     model: Any = load_source(str(handmade(tmp_path / "n.onnx", nodes, [2], weights=weights))).model
     assert model(torch.zeros(2))["y"].tolist() == [3, 8]
+
+
+def half(path: Path, **options: Any) -> Path:
+    """Every stored and every given number in float16, as ``model.half()`` exports it."""
+    return export(convolutional().half(), path, torch.ones(1, 3, 16, 16).half(), **options)
+
+
+def test_a_file_in_float16_is_read_as_float32_in_the_same_numbers(tmp_path: Path) -> None:
+    found = prepared(half(tmp_path / "n.onnx"))
+    x = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    assert [spec.dtype for spec in (*found.inputs, *found.outputs)] == ["float32", "float32"]
+    with torch.no_grad():
+        expected = convolutional().half().float().eval()(x)
+        (got,) = found.model(x)
+    # Batch norms were folded into convolutions before the weights were rounded again.
+    torch.testing.assert_close(got, expected, rtol=1e-2, atol=1e-3)
+    assert "the model came in float16: it is read as float32, in which it is judged" in found.warnings
+
+
+def test_float16_behind_float32_edges_becomes_float32_throughout(tmp_path: Path) -> None:
+    weights = {"w": np.random.default_rng(0).standard_normal((8, 4)).astype(np.float16)}
+    nodes = [
+        helper.make_node("Cast", ["x"], ["h"], to=TensorProto.FLOAT16),
+        helper.make_node("MatMul", ["h", "w"], ["m"]),
+        helper.make_node("Constant", [], ["two"], value=onnx.numpy_helper.from_array(np.float16(2))),
+        helper.make_node("Mul", ["m", "two"], ["t"]),
+        helper.make_node("Cast", ["t"], ["y"], to=TensorProto.FLOAT),
+    ]
+    model: Any = load_source(str(handmade(tmp_path / "n.onnx", nodes, [1, 8], weights=weights, out=[1, 4]))).model
+    kinds = [str(node.target) for node in model.graph.nodes if node.op == "call_function"]
+    assert kinds == ["aten.linear.default", "aten.mul.Tensor"], "no cast is left"
+    x = torch.randn(1, 8, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(model(x)["y"], 2 * x @ torch.from_numpy(weights["w"]).float())
+
+
+def test_scales_in_float16_keep_their_grid(tmp_path: Path) -> None:
+    weights = {"s": np.float16(0.05), "z": np.int8(3)}
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"]),
+    ]
+    kinds = {"kind": TensorProto.FLOAT16, "returned": TensorProto.FLOAT16}
+    path = handmade(tmp_path / "n.onnx", nodes, [1, 4], weights=weights, opset=19, **kinds)
+    model: Any = load_source(str(path)).model
+    scales = [node.args[1] for node in model.graph.nodes if "quantized_decomposed" in str(node.target)]
+    assert scales == [float(np.float16(0.05))] * 2
+
+
+def test_bfloat16_is_refused_where_onnxruntime_cannot_compute_in_it(tmp_path: Path) -> None:
+    weight = onnx.helper.make_tensor("w", TensorProto.BFLOAT16, [8, 4], np.zeros(32))
+    nodes = [
+        helper.make_node("Cast", ["x"], ["h"], to=TensorProto.BFLOAT16),
+        helper.make_node("MatMul", ["h", "w"], ["m"]),
+        helper.make_node("Cast", ["m"], ["y"], to=TensorProto.FLOAT),
+    ]
+    path = handmade(tmp_path / "n.onnx", nodes, [1, 8], out=[1, 4])
+    model = onnx.load(path)
+    model.graph.initializer.append(weight)
+    onnx.save(model, path)
+    error = refusal(path)
+    assert isinstance(error, UnsupportedModel)
+    assert "onnxruntime, which the import is held against, does not open" in error.message
+    assert "in float32" in error.hint
 
 
 def relu(**options: Any) -> Any:
@@ -277,6 +340,58 @@ def test_examples_that_do_not_fit(shape: str, message: str, tmp_path: Path) -> N
     assert message in error.message
 
 
+HUGE = 2**40
+
+
+def summed(*before: Any) -> list[Any]:
+    """y = x + the sum of ``big``, which the operators before it make."""
+    nodes = [helper.make_node("ReduceSum", ["big"], ["sum"], keepdims=0), helper.make_node("Add", ["x", "sum"], ["y"])]
+    return [*before, *nodes]
+
+
+@pytest.mark.parametrize("sizes", [[HUGE], [2**62]])
+def test_a_constant_that_fits_into_no_memory_is_told(sizes: list[int], tmp_path: Path) -> None:
+    nodes = summed(helper.make_node("ConstantOfShape", ["s"], ["big"]))
+    error = refusal(handmade(tmp_path / "n.onnx", nodes, [1, 4], weights={"s": np.array(sizes)}))
+    assert isinstance(error, UsageError)
+    assert error.message.startswith("the ONNX model asks for more memory than there is: ")
+    said = "you tried to allocate 4398046511104 bytes" if sizes == [HUGE] else "Storage size calculation overflowed"
+    assert said in error.message
+    assert "a tensor's size is wrong in the file" in error.hint
+
+
+def test_an_expansion_that_fits_into_no_memory_is_told(tmp_path: Path) -> None:
+    # The sum of an expanded view needs no memory; what is computed from it does.
+    nodes = [helper.make_node("Expand", ["x", "s"], ["wide"]), helper.make_node("Exp", ["wide"], ["big"])]
+    error = refusal(handmade(tmp_path / "n.onnx", summed(*nodes), [1, 4], weights={"s": np.array([HUGE, 4])}))
+    assert "the ONNX model asks for more memory than there is: you tried to allocate" in error.message
+
+
+def test_an_input_that_fits_into_no_memory_is_told(tmp_path: Path) -> None:
+    error = refusal(handmade(tmp_path / "n.onnx", [relu()], [HUGE, 4]))
+    assert isinstance(error, UsageError)
+    assert error.message == "input 'x' of shape 1099511627776x4 takes 16384 GiB, more than is free"
+
+
+def test_a_negative_size_is_told(tmp_path: Path) -> None:
+    error = refusal(handmade(tmp_path / "n.onnx", [relu()], [-3, 4]))
+    assert isinstance(error, UsageError)
+    assert error.message == "input 'x' has shape -3x4 in the file"
+
+
+@pytest.mark.parametrize("stored", [b"", b"\0" * 16])
+def test_weights_of_a_size_that_the_file_does_not_hold_are_not_valid(stored: bytes, tmp_path: Path) -> None:
+    path = handmade(tmp_path / "n.onnx", [helper.make_node("Add", ["x", "w"], ["y"])], [1, 4])
+    model = onnx.load(path)
+    model.graph.initializer.append(
+        TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[HUGE, 4], raw_data=stored or None)
+    )
+    onnx.save(model, path)
+    error = refusal(path)
+    assert isinstance(error, UsageError)
+    assert "is not valid ONNX: TensorProto (tensor name: w)" in error.message
+
+
 def test_an_import_that_computes_something_else_is_refused_with_the_figure(tmp_path: Path) -> None:
     class Wrong(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -285,4 +400,4 @@ def test_an_import_that_computes_something_else_is_refused_with_the_figure(tmp_p
     path = handmade(tmp_path / "n.onnx", [relu()], [1, 64])
     example = {"x": np.random.default_rng(0).standard_normal((1, 64), np.float32)}
     with pytest.raises(UnsupportedModel, match=r"not faithful: output 'y' reaches an SQNR of 3\d\.\d dB against"):
-        prove(path, Wrong(), {"x": "x"}, example, quantized=False)
+        prove(path, Wrong(), {"x": "x"}, example, proof_floor_db(quantized=False, half=False))

@@ -19,6 +19,7 @@ from ashore.sources.prepare import prepare
 from ashore.sources.samples import read_samples, similar_samples
 from ashore.sources.spool import Spool
 from ashore.types.precision import Precision
+from conversions import rounded_relu
 
 X = TensorSpec("x", (1, 4), "float32")
 IDS = TensorSpec("ids", (1, 3), "int64")
@@ -195,13 +196,17 @@ def test_static_precision_without_samples_names_every_way_to_give_them() -> None
         assert way in caught.value.hint
 
 
-def test_random_calibration_is_noise_like_the_example_and_says_so() -> None:
+def test_random_calibration_is_noise_like_the_example() -> None:
     prepared = prepare(source(calibration="random"))
     samples = prepared.request(INT8).calibration
     assert len(samples) == 32
     assert samples[0]["x"].shape == (1, 4)
     assert not np.array_equal(samples[0]["x"], samples[1]["x"])
-    assert any("calibrated on random inputs" in warning for warning in prepared.warnings)
+
+
+def test_a_model_with_scales_of_its_own_is_not_calibrated() -> None:
+    prepared = prepare(ModelSource(rounded_relu(), (torch.ones(1, 4),), "rounded"))
+    assert prepared.request(INT8).calibration == ()
 
 
 def test_a_quarter_of_the_calibration_set_is_held_back_when_nothing_else_judges() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from ashore.pipeline.mixed import choose_mixed
 from ashore.pipeline.pace import pace_warnings
 from ashore.pipeline.publishing import publish, staging
 from ashore.pipeline.recipes import dump_recipe
+from ashore.pipeline.rivalry import held_against_int8
 from ashore.sources import load_source
 from ashore.types.artifact import Artifact
 from ashore.types.budget import Budget
@@ -29,7 +30,6 @@ from ashore.types.manifest import CalibrationRecord, FileRecord, GoldenRecord, M
 from ashore.types.parity import Parity
 from ashore.types.precision import Precision
 from ashore.types.recipe import Recipe
-from ashore.types.sensitivity import MixedStep
 from ashore.types.source import ModelSource
 from ashore.types.tensor import Sample
 
@@ -158,19 +158,41 @@ def _make(plan: _Plan, work: _Work) -> Manifest:
     def tell(step: str) -> None:
         work.progress(f"{file.name}: {step}")
 
-    curve: tuple[MixedStep, ...] | None = None
-    if plan.searches:
-        plan, curve = _with_search(plan, work, tell)
-    tell("converting")
-    conversion = plan.converter.convert(plan.request, file, tell)
-    draft = replace(_describe(plan, work, conversion, file), mixed=curve)
-    tell("comparing with PyTorch")
-    manifest = judge(Artifact(file, draft.backend, draft), draft, work.prepared, work.budget, work.eager)
+    manifest = _searched(plan, work, tell) if plan.searches else _judged(plan, work, tell)
     if plan.precision is Precision.MIXED:
-        manifest = _with_pace(Artifact(file, draft.backend, draft), manifest, plan, work, tell)
+        manifest = _with_pace(Artifact(file, manifest.backend, manifest), manifest, plan, work, tell)
         _recipe_path(work.stage, manifest).write_text(dump_recipe(manifest.recipe), "utf-8")
     _manifest_path(work.stage, manifest).write_bytes(dump_manifest(manifest))
     return manifest
+
+
+def _judged(plan: _Plan, work: _Work, tell: Progress) -> Manifest:
+    file = _staged(plan, plan.precision, work)
+    tell("converting")
+    conversion = plan.converter.convert(plan.request, file, tell)
+    draft = _describe(plan, work, conversion, file)
+    tell("comparing with PyTorch")
+    return judge(Artifact(file, draft.backend, draft), draft, work.prepared, work.budget, work.eager)
+
+
+def _searched(plan: _Plan, work: _Work, tell: Progress) -> Manifest:
+    choice = choose_mixed(plan.converter, plan.request, work.prepared, work.budget, work.eager, tell)
+    request = replace(plan.request, recipe=replace(plan.request.recipe, layers=choice.rules))
+    manifest = replace(_judged(replace(plan, request=request), work, tell), mixed=choice.curve)
+    return manifest if choice.is_int8 else _no_worse_than_int8(manifest, plan, work, tell)
+
+
+def _no_worse_than_int8(mixed: Manifest, plan: _Plan, work: _Work, tell: Progress) -> Manifest:
+    tell("comparing with int8")
+
+    def make_int8() -> Artifact:
+        return _rival(plan, Precision.INT8, plan.request, work)
+
+    verdict = held_against_int8(mixed, make_int8, work.prepared, work.budget, work.eager)
+    if verdict.int8_instead:
+        _staged(plan, plan.precision, work).unlink()
+        mixed = replace(_judged(plan, work, tell), mixed=mixed.mixed[:1] if mixed.mixed else None)
+    return replace(mixed, warnings=(*mixed.warnings, *verdict.told))
 
 
 def _staged(plan: _Plan, precision: Precision, work: _Work) -> Path:
@@ -179,25 +201,19 @@ def _staged(plan: _Plan, precision: Precision, work: _Work) -> Path:
 
 def _with_pace(artifact: Artifact, manifest: Manifest, plan: _Plan, work: _Work, tell: Progress) -> Manifest:
     tell("timing it against fp32")
-    found = pace_warnings(artifact, lambda: _float_rival(plan, work), work.prepared.example)
+    request = work.prepared.request(Recipe())
+    found = pace_warnings(artifact, lambda: _rival(plan, Precision.FP32, request, work), work.prepared.example)
     return replace(manifest, warnings=(*manifest.warnings, *found))
 
 
-def _float_rival(plan: _Plan, work: _Work) -> Artifact:
-    """The fp32 file that this call made, else one that is made for the stage alone and never published."""
-    file = _staged(plan, Precision.FP32, work)
+def _rival(plan: _Plan, precision: Precision, request: ConversionRequest, work: _Work) -> Artifact:
+    """The file of this precision that this call made, else one that is made for the stage alone, never published."""
+    file = _staged(plan, precision, work)
     if file.is_file():
         return load_artifact(file)
-    request = work.prepared.request(Recipe())
-    rival = replace(plan, precision=Precision.FP32, request=request)
+    rival = replace(plan, precision=precision, request=request)
     conversion = plan.converter.convert(request, file, lambda _step: None)
     return Artifact(file, plan.converter.backend, _describe(rival, work, conversion, file))
-
-
-def _with_search(plan: _Plan, work: _Work, tell: Progress) -> tuple[_Plan, tuple[MixedStep, ...]]:
-    choice = choose_mixed(plan.converter, plan.request, work.prepared, work.budget, work.eager, tell)
-    request = replace(plan.request, recipe=replace(plan.request.recipe, layers=choice.rules))
-    return replace(plan, request=request), choice.curve
 
 
 def _describe(plan: _Plan, work: _Work, conversion: Conversion, file: Path) -> Manifest:
@@ -225,14 +241,16 @@ def _describe(plan: _Plan, work: _Work, conversion: Conversion, file: Path) -> M
         labels=source.labels,
         calibration=CalibrationRecord(len(calibration), _samples_sha256(calibration)) if calibration else None,
         layers=conversion.layers or None,
-        warnings=(*prepared.warnings, *_floor_warning(plan, floor_db), *plan.cautions, *conversion.warnings),
+        warnings=(*prepared.warnings, *_warnings(plan, floor_db, source), *plan.cautions, *conversion.warnings),
     )
 
 
-def _floor_warning(plan: _Plan, floor_db: float) -> tuple[str, ...]:
-    if floor_db == plan.precision.default_floor_db:
-        return ()
-    return (f"judged by a floor of {floor_db:g} dB, asked for in place of {plan.precision.default_floor_db:g} dB",)
+def _warnings(plan: _Plan, floor_db: float, source: ModelSource) -> Iterator[str]:
+    if plan.request.calibration and source.calibration == "random":
+        yield "calibrated on random inputs: accuracy on real ones is unknown"
+    usual = plan.precision.default_floor_db
+    if floor_db != usual:
+        yield f"judged by a floor of {floor_db:g} dB, asked for in place of {usual:g} dB"
 
 
 def _samples_sha256(samples: tuple[Sample, ...]) -> str:

@@ -36,6 +36,11 @@ class MixedChoice:
     rules: tuple[LayerRule, ...]
     curve: tuple[MixedStep, ...]
 
+    @property
+    def is_int8(self) -> bool:
+        """Whether plain int8, with what it keeps in float by itself, was within the budget."""
+        return len(self.curve) == 1
+
 
 def choose_mixed(
     converter: Converter,
@@ -107,7 +112,7 @@ class _Search:
             judged = measure_parity(self._prepared.reference, got, floor_db=self._floor_db, labels=labels)
             faults = replace(self._budget, max_metric_drop={}).faults(judged, None)
             faults = faults or self._budget.faults(judged, self._metrics(kept))
-        return MixedStep(block, parity.sqnr_db, parity.top1_agreement, *self._shares(kept)), faults
+        return MixedStep(block, parity.sqnr_db, *self._shares(kept), parity.top1_agreement), faults
 
     def _ranked(self, progress: Progress) -> list[str]:
         """Blocks by the noise that each makes alone, over what float costs it, the dearest noise first."""

@@ -6,12 +6,22 @@ from collections.abc import Sequence
 
 from ashore.errors import UnsupportedModel
 from ashore.interfaces import Converter, OffersTrials, Progress, Trial
+from ashore.sources.quantized import is_quantized_program
 from ashore.types.conversion import ConversionRequest
 from ashore.types.sensitivity import LayerCost
 
 
 def open_trial(converter: Converter, request: ConversionRequest, progress: Progress, *, instead: str) -> Trial:
-    """A trial of ``request``. Raises UnsupportedModel, with ``instead`` as its hint, where the backend offers none."""
+    """A trial of ``request``.
+
+    Raises:
+        UnsupportedModel: the backend offers none, with ``instead`` as the hint; or the model is quantized already.
+    """
+    if is_quantized_program(request.model):
+        raise UnsupportedModel(
+            "the model is quantized already, so no layer of it can be tried in another precision",
+            "use --precision int8, which keeps its own quantization, or give the float model",
+        )
     if not isinstance(converter, OffersTrials):
         raise UnsupportedModel(f"{converter.backend} cannot try precisions layer by layer", instead)
     return converter.trial(request, progress)

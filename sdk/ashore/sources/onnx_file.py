@@ -13,6 +13,7 @@ import numpy as np
 
 from ashore.errors import UnsupportedModel, UsageError
 from ashore.sources.foreign import first_line
+from ashore.sources.onnx_sizes import check_size
 from ashore.sources.shapes import DTYPES, draw
 from ashore.types.source import ModelSource
 from ashore.types.tensor import Array
@@ -44,14 +45,21 @@ def load_onnx(path: Path, examples: Mapping[str, Any] | None = None) -> ModelSou
     model = _read(path)
     from ashore.sources.onnx_checks import check_operators, holds_quantization
     from ashore.sources.onnx_graph import import_graph
-    from ashore.sources.onnx_proof import prove
+    from ashore.sources.onnx_half import half_formats, widened
+    from ashore.sources.onnx_proof import proof_floor_db, prove
 
     check_operators(model)
+    halves = half_formats(model)
+    model = widened(model) if halves else model
     inputs = _inputs(model)
     example, notes = _example(inputs, dict(examples or {}))
     module = import_graph(model, [example[each.key] for each in inputs], [each.key for each in inputs])
-    prove(path, module, {each.key: each.name for each in inputs}, example, quantized=holds_quantization(model))
-    return ModelSource(module, example, path.stem, notes=notes)
+    floor_db = proof_floor_db(quantized=holds_quantization(model), half=bool(halves))
+    prove(path, module, {each.key: each.name for each in inputs}, example, floor_db)
+    told = (
+        (f"the model came in {' and '.join(halves)}: it is read as float32, in which it is judged",) if halves else ()
+    )
+    return ModelSource(module, example, path.stem, notes=(*notes, *told))
 
 
 def _read(path: Path) -> Any:
@@ -164,4 +172,5 @@ def _drawn(each: OnnxInput, seed: int) -> Array:
             f"the model does not say the shape of its input {each.key!r}, only {each.text}",
             f"give it: --shape {each.text}, with a number in the place of each …",
         )
+    check_size(each.key, shape, np.dtype(each.dtype).itemsize)
     return draw(shape, each.dtype, seed)

@@ -11,6 +11,7 @@ from torch.fx import Graph, GraphModule, Node
 
 from ashore.errors import AshoreError, UnsupportedModel
 from ashore.sources.onnx_operators import register_operators
+from ashore.sources.onnx_sizes import memory_refusals_told
 from ashore.types.tensor import Array
 
 _SMALL = 1024
@@ -25,13 +26,14 @@ def import_graph(model: Any, example: list[Array], names: list[str]) -> GraphMod
 
     Raises:
         UnsupportedModel: the importer fails, or the model needs to look at data to know a shape.
+        UsageError: it asks for more memory than there is.
     """
     from torch.fx.experimental.proxy_tensor import make_fx
 
     outputs = [value.name for value in model.graph.output]
     tensors = [torch.from_numpy(np.array(array)) for array in example]
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), warnings.catch_warnings(), memory_refusals_told():
             warnings.simplefilter("ignore")  # the importer's and torch's, of their own deprecations
             recorded = make_fx(_imported(model), pre_dispatch=True)(*tensors)
             _fold_constants(recorded)
@@ -89,6 +91,7 @@ def _fold_constants(module: GraphModule) -> None:
 
     A weight's own grid stays: a backend has to see that it is quantized.
     """
+    _drop_idle(module.graph)
     module.graph.eliminate_dead_code()
     for node in module.graph.nodes:
         if _can_be_folded(node):
@@ -97,6 +100,22 @@ def _fold_constants(module: GraphModule) -> None:
                 _replace(module, node, value.contiguous())
     module.graph.eliminate_dead_code()
     module.recompile()
+
+
+def _drop_idle(graph: Graph) -> None:
+    """What changes nothing: casts to the type that a value has, which would pin it there in a model that is halved as
+    a whole, and detaching in place, behind which nothing could be folded."""
+    for node in graph.nodes:
+        idle_cast = node.target is torch.ops.aten.to.dtype and _dtype(node) is _dtype(node.args[0])
+        if idle_cast or node.target is torch.ops.aten.detach_.default:
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+
+
+def _dtype(node: Node) -> torch.dtype | None:
+    """As recorded; None for a stored tensor."""
+    meta = node.meta.get("tensor_meta")
+    return None if meta is None else meta.dtype
 
 
 def _can_be_folded(node: Node) -> bool:

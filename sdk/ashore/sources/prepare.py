@@ -15,6 +15,7 @@ from ashore.sources.example import check_descriptions, example_call
 from ashore.sources.exported import check_program
 from ashore.sources.layers import check_layer_rules
 from ashore.sources.provenance import describe_source
+from ashore.sources.quantized import is_quantized_program
 from ashore.sources.readiness import check_devices, half_format, merge_adapters
 from ashore.sources.samples import each_sample, read_samples, similar_samples, to_array
 from ashore.sources.sparsity import NOTABLE, zero_share
@@ -55,7 +56,8 @@ class PreparedSource:
         """
         if self.record.kind == "module":  # a program may have forgotten its layers
             check_layer_rules(recipe, self.model.model)
-        calibration = self.calibration(recipe) if recipe.precision.needs_calibration else ()
+        observes = recipe.precision.needs_calibration and not is_quantized_program(self.model)
+        calibration = self.calibration(recipe) if observes else ()
         return ConversionRequest(self.model, self.inputs, self.outputs, self.example, calibration, recipe)
 
     def calibration(self, recipe: Recipe) -> tuple[Sample, ...]:
@@ -121,11 +123,7 @@ class PreparedSource:
         found = []
         if self.source.evaluation is None and self.source.calibration in (None, "random"):
             found.append("judged on random inputs like the example: the source has no evaluation samples")
-        if self.source.calibration == "random":
-            found.append("calibrated on random inputs: accuracy on real ones is unknown")
-        elif (
-            self.source.evaluation is None and self.source.calibration is not None and len(self._given_calibration) < 2
-        ):
+        elif self.source.evaluation is None and len(self._given_calibration) < 2:
             found.append("judged on the one calibration sample itself")
         return tuple(found)
 

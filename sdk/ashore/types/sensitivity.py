@@ -38,12 +38,13 @@ class MixedStep:
 
     Attributes:
         kept: module path that was put in float here; empty at the start, which is plain int8.
-        sqnr_db, top1_agreement: of the model so far, on calibration samples.
+        sqnr_db, top1_agreement: of the model so far, on calibration samples; where no output holds the scores of
+            classes, agreement is unknown.
         float_multiplications, float_weights: shares that are in float so far.
     """
 
     kept: str
     sqnr_db: float
-    top1_agreement: float | None
     float_multiplications: float
     float_weights: float
+    top1_agreement: float | None = None
