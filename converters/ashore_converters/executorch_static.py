@@ -148,7 +148,7 @@ def _first_layers(prepared: GraphModule) -> list[Node]:
     first: list[Node] = []
     for node in every[:MAX_LAYERS]:
         path = node_path(node)
-        shared = sum(node_path(other).startswith(path) for other in every) > 1
+        shared = sum(f"{node_path(other)}.".startswith(f"{path}.") for other in every) > 1
         taken = sum(multiplications(layer, prepared) for layer in [*first, node])
         if not path or shared or taken > limit or not _follows(node, first):
             break
