@@ -25,7 +25,7 @@ class FakeTrial:
         self.layers = tuple(LayerCost(p, "linear", layer.weight.numel(), layer.weight.numel()) for p, layer in linear)
 
     def run(self, sample: Sample, float_modules: tuple[str, ...]) -> Sample:
-        from ashore.sources.prepare import run_eager
+        from ashore.sources.eager import run_eager
 
         results = run_eager(self._request.model, sample, self._request.outputs)  # type: ignore[arg-type]
         noise = noise_left(self._noises, lambda path: any(inside(path, module) for module in float_modules))

@@ -161,7 +161,7 @@ class FakeSession:
         return self._clock.memory(self._clock.costs.loaded_bytes, self._clock.costs.loaded_bytes)
 
     def run(self, inputs: Mapping[str, Array]) -> Sample:
-        from ashore.sources.prepare import run_eager
+        from ashore.sources.eager import run_eager
 
         if set(inputs) != {spec.name for spec in self.inputs}:
             raise InputMismatch(f"unknown input among {sorted(inputs)}", "name them as the model does")

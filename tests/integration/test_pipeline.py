@@ -234,7 +234,7 @@ def test_stages_are_told_as_they_begin(tmp_path: Path) -> None:
     ashore.convert(source(), to=["fake"], output=tmp_path, progress=stages.append)
     assert stages == [
         "running tiny in PyTorch",
-        "8 evaluation samples answered by PyTorch",
+        "answering 8 evaluation samples in PyTorch",
         "tiny.fake.fp32.fake: converting",
         "tiny.fake.fp32.fake: pretending",
         "tiny.fake.fp32.fake: comparing with PyTorch",

@@ -13,7 +13,8 @@ from torch.export import Dim
 
 from ashore import DynamicDim, ModelSource, UsageError
 from ashore.sources import load_source
-from ashore.sources.prepare import PreparedSource, prepare, run_eager
+from ashore.sources.eager import run_eager
+from ashore.sources.prepare import PreparedSource, prepare
 
 
 class Net(torch.nn.Module):

@@ -7,7 +7,8 @@ import torch
 
 from ashore import ModelSource
 from ashore.errors import UsageError
-from ashore.sources.prepare import prepare, run_eager
+from ashore.sources.eager import run_eager
+from ashore.sources.prepare import prepare
 
 X = torch.ones(1, 4)
 

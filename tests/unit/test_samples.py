@@ -291,7 +291,7 @@ class _Crowded(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.threads.append(torch.get_num_threads())
-        time.sleep(0.3 if torch.get_num_threads() > 1 else 0.001)
+        time.sleep(1.5 if torch.get_num_threads() > 1 else 0.2)
         return x * 2
 
 
@@ -303,6 +303,7 @@ def test_threads_that_only_wait_are_tried_once_and_put_back() -> None:
         asked = prepared.model.model.threads
         asked.clear()
         assert len(prepared.reference) == 4 and torch.get_num_threads() == 2
-        assert asked == [1, 1, 2, *[1] * 4]
+        first, *trials = asked
+        assert first == 1 and trials == [1, 1, 2, *[1] * 3]
     finally:
         torch.set_num_threads(before)

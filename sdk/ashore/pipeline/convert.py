@@ -115,12 +115,12 @@ def convert(
     output = Path(output or name)
     with staging(output) as stage:
         plans = [_plan(converter, each, prepared) for each in recipes for converter in converters]
-        # Before the long work: a sample that the model does not take is found here.
-        progress(f"{len(prepared.reference)} evaluation samples answered by PyTorch")
-        if (eager := eager_metrics(prepared)) is not None:
-            progress(f"PyTorch evaluates to {', '.join(f'{name} {value:.4g}' for name, value in eager.items())}")
-        work = _Work(prepared, budget, eager, stage, progress)
-        manifests = _make_all(plans, work)
+        progress(f"answering {len(prepared.evaluation)} evaluation samples in PyTorch")
+        with prepared.reference_ahead():
+            if (eager := eager_metrics(prepared)) is not None:
+                progress(f"PyTorch evaluates to {', '.join(f'{name} {value:.4g}' for name, value in eager.items())}")
+            work = _Work(prepared, budget, eager, stage, progress)
+            manifests = _make_all(plans, work)
         publish([file for manifest in manifests for file in _files(stage, manifest)], output)
     return [Artifact(output / manifest.file.name, manifest.backend, manifest) for manifest in manifests]
 
@@ -156,6 +156,7 @@ def _make(plan: _Plan, work: _Work) -> Manifest:
     file = _staged(plan, plan.precision, work)
 
     def tell(step: str) -> None:
+        work.prepared.check_reference()  # no stage of long work begins for a model that fails on a sample
         work.progress(f"{file.name}: {step}")
 
     manifest = _searched(plan, work, tell) if plan.searches else _judged(plan, work, tell)

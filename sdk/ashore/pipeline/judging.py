@@ -38,6 +38,7 @@ def judge(
         UsageError: the source's ``evaluate`` fails.
     """
     title = artifact.file.name
+    _ = prepared.reference  # first: a process that is still at it would take a core from the file's own runs
     with registry.get_target("host").open(artifact, threads=os.cpu_count() or 1) as session:
         converted = tuple(run_real(session, sample) for sample in prepared.evaluation)
         parity = _parity(title, prepared, converted, draft.parity.floor_db)

@@ -22,7 +22,7 @@ _SAMPLE = "a sample given to run by evaluate"
 
 def eager_metrics(prepared: PreparedSource) -> Mapping[str, float] | None:
     """None where the source has no ``evaluate``. Raises UsageError as :func:`file_metrics` does."""
-    from ashore.sources.prepare import run_eager
+    from ashore.sources.eager import run_eager
 
     def run(value: Any) -> Sample:
         return run_eager(prepared.model, read_sample(value, prepared.inputs, _SAMPLE), prepared.outputs)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ashore.errors import AshoreError, ExportFailed, UnsupportedModel, UsageError
 from ashore.sources.copying import copy_module
+from ashore.sources.eager import Answers
 from ashore.sources.example import check_descriptions, example_call
 from ashore.sources.exported import check_program
 from ashore.sources.layers import check_layer_rules
@@ -20,12 +20,11 @@ from ashore.sources.readiness import check_devices, half_format, merge_adapters
 from ashore.sources.samples import each_sample, read_samples, similar_samples, to_array
 from ashore.sources.sparsity import NOTABLE, zero_share
 from ashore.sources.spool import Spool
-from ashore.sources.threads import fastest_threads
 from ashore.types.conversion import ConversionRequest
 from ashore.types.manifest import SourceRecord
 from ashore.types.recipe import Recipe
 from ashore.types.source import ModelSource
-from ashore.types.tensor import Array, DynamicDim, Sample, TensorSpec
+from ashore.types.tensor import DynamicDim, Sample, TensorSpec
 
 if TYPE_CHECKING:
     import torch
@@ -127,31 +126,34 @@ class PreparedSource:
             found.append("judged on the one calibration sample itself")
         return tuple(found)
 
-    @cached_property
+    @property
     def reference(self) -> tuple[Sample, ...]:
         """Eager PyTorch's outputs on ``evaluation``.
 
         Raises:
             UsageError: the model fails on a sample, or gives NaN, with which nothing can be compared.
         """
-        return self.answers(self.evaluation, "evaluation")
+        return self._reference.all()
 
-    def answers(self, samples: Spool | Sequence[Sample], purpose: str = "calibration") -> tuple[Sample, ...]:
-        """Eager PyTorch's outputs on any samples. Raises as ``reference``."""
-        with fastest_threads(lambda: self._answer(f"{purpose} sample 0", samples[0])):
-            return tuple(self._answer(f"{purpose} sample {i}", sample) for i, sample in enumerate(samples))
+    def reference_ahead(self) -> AbstractContextManager[None]:
+        """Inside, ``reference`` is worked out by another process until it is asked for, where that saves time.
 
-    def _answer(self, what: str, sample: Sample) -> Sample:
-        try:
-            answer = run_eager(self.model, sample, self.outputs)
-        except Exception as error:
-            raise UsageError(
-                f"the model fails in PyTorch on {what}: {type(error).__name__}: {error}",
-                "drop the sample, or give samples that the model takes",
-            ) from error
-        for name, array in answer.items():
-            _check_no_nan(name, array, what)
-        return answer
+        Raises:
+            UsageError: as ``reference`` does, on the first sample at least.
+        """
+        return self._reference.ahead()
+
+    def check_reference(self) -> None:
+        """Raises as ``reference``, if the process that works ahead has met a sample that the model does not take."""
+        self._reference.collect()
+
+    @cached_property
+    def _reference(self) -> Answers:
+        return Answers(self.model, self.outputs, self.evaluation, "evaluation")
+
+    def answers(self, samples: Spool | Sequence[Sample]) -> tuple[Sample, ...]:
+        """Eager PyTorch's outputs on calibration samples. Raises as ``reference``."""
+        return Answers(self.model, self.outputs, samples, "calibration").all()
 
     @cached_property
     def record(self) -> SourceRecord:
@@ -180,26 +182,6 @@ def prepare(source: ModelSource) -> PreparedSource:
         outputs = _describe_outputs(flat, inputs)
     example = {spec.name: to_array(tensor) for spec, tensor in zip(inputs, flat.example, strict=True)}
     return PreparedSource(source, flat, inputs, outputs, example)
-
-
-def run_eager(model: FlatModel, sample: Sample, outputs: tuple[TensorSpec, ...]) -> Sample:
-    """PyTorch's own answer, by output name."""
-    import torch
-
-    with torch.no_grad():
-        tensors = tuple(torch.from_numpy(np.array(sample[name])) for name in model.input_names)
-        results = model(*tensors)
-    return {spec.name: to_array(result) for spec, result in zip(outputs, results, strict=True)}
-
-
-def _check_no_nan(name: str, array: Array, what: str) -> None:
-    count = int(np.isnan(array).sum()) if np.issubdtype(array.dtype, np.inexact) else 0
-    if count:
-        raise UsageError(
-            f"PyTorch itself gives NaN in {count} of {array.size} values of output {name!r}, on {what}, "
-            "so nothing can be compared with it",
-            "give evaluation samples the model is made for: without any, noise like the example is taken",
-        )
 
 
 def _held_back(count: int) -> int:

@@ -18,9 +18,20 @@ def fastest_threads(run: Callable[[], object]) -> Iterator[None]:
     """
     import torch
 
+    most = torch.get_num_threads()
+    with on_threads(most):
+        torch.set_num_threads(_fastest(run, most))
+        yield
+
+
+@contextmanager
+def on_threads(count: int) -> Iterator[None]:
+    """Inside, torch has ``count`` threads."""
+    import torch
+
     before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
-        torch.set_num_threads(_fastest(run, before))
         yield
     finally:
         torch.set_num_threads(before)
