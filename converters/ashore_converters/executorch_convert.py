@@ -25,7 +25,7 @@ from ashore_converters.executorch_layers import enclosing, precision_at
 from ashore_converters.executorch_lower import LayersLeftOut, lower
 from ashore_converters.executorch_places import placed_layers
 from ashore_converters.executorch_quantize import quantize_4bit, quantize_dynamic
-from ashore_converters.executorch_recurrent import forget, loop_recurrent, loops
+from ashore_converters.executorch_recurrent import forget, loop_with_called_steps, loops
 from ashore_converters.executorch_sharing import share_weights
 from ashore_converters.executorch_static import QuantizedProgram, quantize_static
 
@@ -44,7 +44,7 @@ class Written:
 def write_program(request: ConversionRequest, destination: Path, progress: Progress) -> Written:
     progress("exporting with torch.export")
     module = _prepared_module(request)
-    steps = loop_recurrent(module) if loops(request) else []
+    steps = loop_with_called_steps(module) if loops(request) else []
     try:
         program = export(module, request)
         return replace(_write_program(program, request, destination, progress), layers=placed_layers(program.graph))

@@ -12,7 +12,7 @@ from ashore.errors import LoweringFailed
 from ashore.types.precision import Precision
 from ashore.types.recipe import Recipe
 from ashore_converters.executorch_recurrent import step_of
-from ashore_converters.executorch_recurrent_step import Step
+from ashore_converters.recurrent_step import Step
 
 Int8Wanted = Callable[[str], bool]
 """Whether the layer at a module path has int8 weights."""

@@ -34,7 +34,7 @@ from ashore.types.conversion import (
 from ashore.types.precision import Precision
 from ashore.types.tensor import TensorSpec
 from ashore_converters.bake import bake
-from ashore_converters.litert_checks import cautions
+from ashore_converters.litert_checks import cautions, loops
 from ashore_converters.litert_file import FileGraph, read_file
 from ashore_converters.litert_quiet import quiet
 from ashore_converters.litert_static import StaticFile
@@ -142,9 +142,12 @@ def _lower(request: ConversionRequest, progress: Progress) -> bytes:
     from ashore_converters.litert_dynamic import at_other_size, join
     from ashore_converters.litert_edit import with_flat_biases
     from ashore_converters.litert_graph import export, lower
+    from ashore_converters.recurrent import loop_recurrent
 
     with quiet():  # copying torch's own tree specs makes torch warn of itself
         request = replace(request, model=bake(request.model))
+    if loops(request):
+        loop_recurrent(request.model, lambda step: step)
     progress("exporting the graph")
     program = export(request)
     progress("lowering to LiteRT")

@@ -95,11 +95,11 @@ def _unsuited(request: ConversionRequest) -> Iterator[str]:
             "in transformers and recurrent nets only layers with weights become static int8 on LiteRT; int8-dynamic "
             "is smaller there, needs no calibration and is usually faster"
         )
-    recurrent = recurrent_layers(request.model)
-    if recurrent:
+    unrolled = _unrolled(request)
+    if unrolled:
         yield (
-            f"{_some(recurrent)}: LiteRT unrolls recurrent layers over time; the file and the time of its conversion "
-            "grow with the sequence (256 steps: two minutes)"
+            f"{_some(unrolled)}: unrolled over time; the file and the time of its conversion grow with the sequence "
+            "(256 steps: two minutes); LSTM and GRU become loops where shapes are fixed"
         )
     convolutions, depthwise = _convolutions(request)
     if asked & {Precision.INT8_DYNAMIC, Precision.INT4} and depthwise:
@@ -109,6 +109,18 @@ def _unsuited(request: ConversionRequest) -> Iterator[str]:
         )
     if Precision.INT4 in asked and convolutions:
         yield f"the weights of convolutions ({_some(convolutions)}) stay int8: LiteRT has 4 bits for matrices only"
+
+
+def loops(request: ConversionRequest) -> bool:
+    """Whether recurrent layers can be loops: their turns are counted when the file is made."""
+    return not any(spec.dynamic for spec in request.inputs)
+
+
+def _unrolled(request: ConversionRequest) -> list[str]:
+    from ashore_converters.recurrent import loopable
+
+    layers = recurrent_layers(request.model).items()
+    return [path for path, layer in layers if not (loopable(layer) and loops(request))]
 
 
 def _is_sequence_model(request: ConversionRequest) -> bool:

@@ -67,6 +67,10 @@ class FileGraph:
     def output_specs(self) -> tuple[TensorSpec, ...]:
         return tuple(_named(self.tensors[index].spec, name) for name, index in self.outputs)
 
+    def read(self) -> frozenset[int]:
+        """Tensors that an operator or the caller reads; others need not hold anything when the file runs."""
+        return frozenset((*(index for op in self.ops for index in op.inputs), *(index for _, index in self.outputs)))
+
     def main_op_counts(self) -> dict[str, int]:
         return dict(Counter(op.name for op in self.ops).most_common())
 
@@ -103,6 +107,11 @@ def read_graph(content: bytes | memoryview, name: str) -> FileGraph:
         ) from error
 
 
+def read_loops(content: bytes, prefix: str) -> tuple[FileGraph, ...]:
+    """The subgraphs whose names begin with ``prefix``, of a file that was just made."""
+    return tuple(_Reader(content).named(prefix.encode()))
+
+
 class _Reader:
     def __init__(self, content: bytes | memoryview) -> None:
         try:
@@ -121,7 +130,7 @@ class _Reader:
         if not self._model.SubgraphsLength():
             raise ValueError("no subgraph")
         main = self._model.Subgraphs(0)
-        tensors = tuple(self._tensor(main.Tensors(i)) for i in self._each(main.TensorsLength(), _TENSOR_BYTES))
+        tensors = self._tensors(main)
         inputs, outputs = self._edges(main)
         _check_indices((*inputs, *outputs), len(tensors))
         ops = tuple(self._ops(main, len(tensors)))
@@ -134,6 +143,16 @@ class _Reader:
             others,
             self._bytes_by_part(),
         )
+
+    def named(self, prefix: bytes) -> Iterator[FileGraph]:
+        for index in self._other_subgraphs():
+            graph = self._model.Subgraphs(index)
+            if (graph.Name() or b"").startswith(prefix):
+                tensors = self._tensors(graph)
+                yield FileGraph(tensors, tuple(self._ops(graph, len(tensors))), (), (), (), {})
+
+    def _tensors(self, graph: Any) -> tuple[FileTensor, ...]:
+        return tuple(self._tensor(graph.Tensors(i)) for i in self._each(graph.TensorsLength(), _TENSOR_BYTES))
 
     def _each(self, length: int, element_bytes: int) -> range:
         """The indices of a list, which is paid for before anybody walks it."""

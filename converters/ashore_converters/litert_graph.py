@@ -48,9 +48,12 @@ def lower(program: torch.export.ExportedProgram, request: ConversionRequest) -> 
     with quiet():
         from litert_torch._convert import core, litert_converter
 
+        from ashore_converters.litert_loops import allow_loops
+        from ashore_converters.litert_outline import outline_loops
         from ashore_converters.litert_passes import rewrite
         from ashore_converters.litert_pt2e import make_readable, quantization_of
 
+        allow_loops()
         _name_by_module(program)
         rewrite(program)
         told = make_readable(program, quantization_of(request.model))
@@ -61,6 +64,7 @@ def lower(program: torch.export.ExportedProgram, request: ConversionRequest) -> 
             exporter = litert_converter.exported_programs_to_flatbuffer(
                 [passed], [_signature(request)], quant_config=told
             )
+            outline_loops(exporter.module)
             return bytes(exporter.to_bytes())
         except Exception as error:
             raise lowering_failure(error, passed) from error
@@ -106,9 +110,13 @@ def _name_by_module(program: torch.export.ExportedProgram) -> None:
     """Make litert_torch name tensors by whole module paths.
 
     By itself it writes the class and the last part of the path of every module on the way, which cannot tell
-    ``a.3`` from ``b.3`` where ``a`` and ``b`` are module lists.
+    ``a.3`` from ``b.3`` where ``a`` and ``b`` are module lists. What a recurrent layer was split into bears its name.
     """
+    from ashore_converters.recurrent import is_loop
+
     for node in program.graph.nodes:
         if stack := node.meta.get("nn_module_stack"):
-            path = str(list(stack.values())[-1][0]).removeprefix(_WRAPPER).lstrip(".")
+            entries = list(stack.values())
+            own = next((path for path, kind in entries if is_loop(kind)), entries[-1][0])
+            path = str(own).removeprefix(_WRAPPER).lstrip(".")
             node.meta["nn_module_stack"] = {"ashore": ("", user_path(f"{path}.").rstrip(".") or ROOT)}

@@ -87,6 +87,7 @@ def _values(content: bytes, samples: Sequence[Sample]) -> list[dict[str, Array]]
     with quiet():
         interpreter = open_interpreter(content, keep_all_tensors=True)
         runner: Any = interpreter.get_signature_runner()
+    read = graph.read()
     details = [detail for detail in interpreter.get_tensor_details() if detail["dtype"] in (np.float32, np.int8)]
     found = []
     for sample in samples:
@@ -95,7 +96,7 @@ def _values(content: bytes, samples: Sequence[Sample]) -> list[dict[str, Array]]
             {
                 detail["name"]: _real(interpreter.get_tensor(detail["index"]), detail)
                 for detail in details
-                if detail["shape"].size
+                if detail["shape"].size and detail["index"] in read
             }
         )
     return found

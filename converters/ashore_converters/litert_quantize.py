@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,9 @@ from ashore.types.precision import Precision
 from ashore.types.recipe import Recipe
 from ashore_converters.litert_calibrate import Ranges
 from ashore_converters.litert_failures import first_line
-from ashore_converters.litert_file import FileGraph, FileOp, read_graph
-from ashore_converters.litert_layers import Layers, scope
+from ashore_converters.litert_file import FileGraph, FileOp, read_graph, read_loops
+from ashore_converters.litert_layers import WEIGHTED, Layers, scope
+from ashore_converters.litert_outline import LOOP
 from ashore_converters.litert_quiet import quiet
 
 if TYPE_CHECKING:
@@ -27,16 +28,18 @@ GROUP_SIZES = (32, 64, 128, 256)
 
 @dataclass(frozen=True)
 class FloatFile:
-    """A float file with what is known of it."""
+    """A float file with what is known of it, and of the subgraphs that its loops run."""
 
     content: bytes
     graph: FileGraph
     layers: Layers
+    loops: tuple[tuple[FileGraph, Layers], ...] = ()
 
 
 def open_float_file(content: bytes, model: torch.nn.Module) -> FloatFile:
     graph = read_graph(content, "the float file")
-    return FloatFile(content, graph, Layers(graph, model))
+    loops = tuple((loop, Layers(loop, model)) for loop in read_loops(content, LOOP))
+    return FloatFile(content, graph, Layers(graph, model), loops)
 
 
 def quantize(
@@ -90,12 +93,10 @@ def _set_exceptions(quantizer: Quantizer, file: FloatFile, recipe: Recipe, kept_
     """
     scopes: defaultdict[Precision, list[str]] = defaultdict(list)
     matrices: defaultdict[str, list[str]] = defaultdict(list)
-    for op in file.graph.ops:
-        name = scope(op, file.graph)
-        precision = Precision.FP32 if name in kept_float else _precision(op, file, recipe)
-        scopes[precision].append(name)
+    for op, graph, precision in _precisions(file, recipe, kept_float):
+        scopes[precision].append(scope(op, graph))
         if precision is Precision.INT4 and op.name == "FULLY_CONNECTED":
-            matrices[_granularity(op, file.graph, recipe.group_size)].append(name)
+            matrices[_granularity(op, graph, recipe.group_size)].append(scope(op, graph))
     others = {precision: names for precision, names in scopes.items() if precision is not recipe.precision}
     if others:
         _set_float(quantizer, _pattern(name for names in others.values() for name in names))
@@ -105,9 +106,25 @@ def _set_exceptions(quantizer: Quantizer, file: FloatFile, recipe: Recipe, kept_
         _set_int4(quantizer, granularity, f"(?:{_pattern(names)})")
 
 
-def _precision(op: FileOp, file: FloatFile, recipe: Recipe) -> Precision:
+def _precisions(file: FloatFile, recipe: Recipe, kept_float: Set[str]) -> Iterator[tuple[FileOp, FileGraph, Precision]]:
+    for op in file.graph.ops:
+        kept = scope(op, file.graph) in kept_float
+        yield op, file.graph, Precision.FP32 if kept else _precision(op, file.layers, recipe)
+    for graph, layers in file.loops:
+        yield from ((op, graph, _precision_in_loop(op, layers, recipe)) for op in graph.ops)
+
+
+def _precision_in_loop(op: FileOp, layers: Layers, recipe: Recipe) -> Precision:
+    """Nothing is static there: what a loop carries is float, and ranges are not observed inside of it."""
+    asked = _precision(op, layers, recipe)
+    if asked is not Precision.INT8:
+        return asked
+    return Precision.INT8_DYNAMIC if op.name in WEIGHTED else Precision.FP32
+
+
+def _precision(op: FileOp, layers: Layers, recipe: Recipe) -> Precision:
     """What is asked, except that a table of embeddings, which no activation range concerns, is never static."""
-    asked = file.layers.asked_precision(op, recipe)
+    asked = layers.asked_precision(op, recipe)
     return Precision.INT8_DYNAMIC if asked is Precision.INT8 and op.name == "EMBEDDING_LOOKUP" else asked
 
 

@@ -65,4 +65,5 @@ def _sleep(poll: select.poll, until_s: float) -> None:
     if left_s < 1e-3:
         return
     time.sleep(left_s % 1e-3)
-    poll.poll(round((until_s - time.monotonic()) * 1e3))
+    left_s = until_s - time.monotonic()
+    poll.poll(max(0, round(left_s * 1e3)))  # below zero it would wait without end

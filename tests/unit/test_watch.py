@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -58,6 +59,16 @@ def test_an_answer_that_does_not_come_when_it_is_due_is_left_to_a_sleeping_reade
 ) -> None:
     read_fd, write_fd = pipe
     watch(read_fd, due_s, Cores(2))
+    assert not _readable(read_fd)
+    os.close(write_fd)
+
+
+def test_a_watch_that_sleeps_beyond_its_end_is_over(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a busy machine."""
+    read_fd, write_fd = pipe
+    slept = time.sleep
+    monkeypatch.setattr("ashore_runtimes.watch.time.sleep", lambda seconds: slept(seconds + 0.05))
+    watch(read_fd, 0.01, Cores(2))
     assert not _readable(read_fd)
     os.close(write_fd)
 
