@@ -16,7 +16,7 @@ from torch.nn.utils import prune
 
 from ashore import ModelSource
 
-_WIDTH = 512
+_WIDTH, _WORDS = 512, 2000
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Compressed:
     make: Callable[[nn.Module], Any]
     precision: str
     shape: tuple[int, ...]
+    words: int = 0
+    """Where inputs are not noise but whole numbers below this."""
 
     def sources(self) -> tuple[ModelSource, ModelSource]:
         """The model before and after compression, calibrated and judged on the same samples."""
@@ -35,7 +37,8 @@ class Compressed:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch and torchao warn of their own deprecations
             compressed = self.make(copy.deepcopy(plain))
-        return _source(plain, self.shape), _source(compressed, self.shape)
+        drawn = samples(self.shape, words=self.words)
+        return _source(plain, drawn), _source(compressed, drawn)
 
 
 def perceptron(width: int = _WIDTH) -> nn.Sequential:
@@ -53,13 +56,29 @@ def convolutions(width: int = 32) -> nn.Sequential:
     return nn.Sequential(*stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, 10))
 
 
-def _source(model: Any, shape: tuple[int, ...]) -> ModelSource:
-    drawn = samples(shape)
+class Speller(nn.Module):
+    """Letters in, letters out; the last weight is the first one's twin."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.letters, self.mixed = nn.Embedding(_WORDS, 64), nn.Linear(64, 64)
+        self.spoken = nn.Linear(64, _WORDS, bias=False)
+        self.spoken.load_state_dict(self.letters.state_dict())
+
+    def forward(self, letters: Tensor) -> Tensor:
+        spoken: Tensor = self.spoken(torch.relu(self.mixed(self.letters(letters))))
+        return spoken
+
+
+def _source(model: Any, drawn: list[tuple[Tensor]]) -> ModelSource:
     return ModelSource(model, drawn[0], "net", calibration=drawn[:12], evaluation=drawn[12:])
 
 
-def samples(shape: Sequence[int], count: int = 16) -> list[tuple[Tensor]]:
+def samples(shape: Sequence[int], count: int = 16, words: int = 0) -> list[tuple[Tensor]]:
     generator = torch.Generator().manual_seed(3)
+    if words:
+        return [(torch.randint(words, tuple(shape), generator=generator),) for _ in range(count)]
     return [(torch.randn(*shape, generator=generator),) for _ in range(count)]
 
 
@@ -196,12 +215,32 @@ def _onnx(*, quantized: bool) -> Callable[[nn.Module], Any]:
     return make
 
 
+def _distilled(model: nn.Module) -> nn.Module:
+    """A student of half the width, taught on noise to answer as its teacher does."""
+    torch.manual_seed(1)
+    student = nn.Sequential(nn.Linear(_WIDTH, _WIDTH), nn.ReLU(), nn.Linear(_WIDTH, _WIDTH), nn.ReLU())
+    student.append(nn.Linear(_WIDTH, 64))
+    optimizer = torch.optim.Adam(student.parameters(), lr=1e-3)
+    for _ in range(100):
+        lesson = torch.randn(64, _WIDTH)
+        optimizer.zero_grad()
+        (student(lesson) - model(lesson).detach()).square().mean().backward()
+        optimizer.step()
+    return student
+
+
+def _tied(model: nn.Module) -> nn.Module:
+    assert isinstance(model, Speller)
+    model.spoken.weight = model.letters.weight
+    return model
+
+
 def _half(model: nn.Module) -> nn.Module:
     """What is left of the weights after a float16 checkpoint."""
     return model.half().float()
 
 
-_LINE, _PICTURE = (1, _WIDTH), (1, 3, 64, 64)
+_LINE, _PICTURE, _WORD = (1, _WIDTH), (1, 3, 64, 64), (1, 8)
 ROWS = (
     Compressed("pruned by half, masks live", perceptron, _pruned(0.5, removed=False), "fp32", _LINE),
     Compressed("pruned to a fifth, masks removed", perceptron, _pruned(0.8, removed=True), "fp32", _LINE),
@@ -210,6 +249,9 @@ ROWS = (
     Compressed("half the channels removed, then int8", convolutions, _half_the_channels, "int8", _PICTURE),
     Compressed("linear layers of an eighth of the rank", perceptron, _low_rank_linear, "fp32", _LINE),
     Compressed("convolutions factorised", convolutions, _low_rank_convolutions, "fp32", _PICTURE),
+    Compressed("distilled into half the width", perceptron, _distilled, "fp32", _LINE),
+    Compressed("distilled into half the width, then int8", perceptron, _distilled, "int8", _LINE),
+    Compressed("tied to an embedding", Speller, _tied, "fp32", _WORD, words=_WORDS),
     Compressed("torchao int8 weights", perceptron, _torchao("Int8WeightOnlyConfig"), "int8-dynamic", _LINE),
     Compressed(
         *("torchao int8 dynamic", perceptron, _torchao("Int8DynamicActivationInt8WeightConfig"), "int8-dynamic", _LINE)

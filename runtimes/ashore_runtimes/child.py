@@ -63,6 +63,11 @@ class Child:
         library = self._launch.turn
         self._turn = None if library is None else NativeTurn(library, requests_fd, self._answers_fd)
 
+    def inputs_at(self, address: int, size_bytes: int) -> None:
+        """Where this process writes what the runner reads."""
+        if self._turn is not None:
+            self._turn.inputs_at(address, size_bytes)
+
     def greet(self) -> Hello:
         """Wait until the engine is up. Raises as ``ask`` does."""
         hello = self._exchange(b"", Kind.HELLO, read_hello, self._launch.start_limit_s)

@@ -85,7 +85,9 @@ class RunnerSession:
         self.inputs, self.outputs = inputs.specs, outputs.specs
         self._in_file, self._dtypes = inputs.in_file, inputs.dtypes
         fds = self._child.shared_fds
-        return SharedTransport((fds[0], fds[1]), inputs, outputs) if fds else InlineTransport(inputs, outputs)
+        if not fds:
+            return InlineTransport(inputs, outputs)
+        return SharedTransport((fds[0], fds[1]), inputs, outputs, self._child.inputs_at)
 
     def run(self, inputs: Mapping[str, Array]) -> Sample:
         """One inference; the returned arrays belong to the caller. Raises as ``ashore.interfaces.Session.run`` says."""

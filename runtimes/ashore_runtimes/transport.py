@@ -51,9 +51,12 @@ class Transport(Protocol):
 
 
 class SharedTransport:
-    """Through two anonymous files that the runner maps too."""
+    """Through two anonymous files that the runner maps too. ``placed`` is told where inputs lie, and how many bytes."""
 
-    def __init__(self, fds: tuple[int, int], inputs: Edge, outputs: Edge) -> None:
+    def __init__(
+        self, fds: tuple[int, int], inputs: Edge, outputs: Edge, placed: Callable[[int, int], None] = lambda *_: None
+    ) -> None:
+        self._placed = placed
         self._sent, self._received = (SharedMemory(fd) for fd in fds)
         self._inputs, self._outputs = _Inputs(inputs, self._make_room), _Outputs(outputs)
         self._asked = self._request = b""
@@ -87,7 +90,10 @@ class SharedTransport:
 
     def _make_room(self, slots: Sequence[Slot], size_bytes: int, dtypes: Sequence[np.dtype[Any]]) -> list[Array]:
         self._sent.reserve(size_bytes)
-        return self._sent.arrays(slots, dtypes)
+        places = self._sent.arrays(slots, dtypes)
+        if places:
+            self._placed(places[0].ctypes.data, size_bytes)
+        return places
 
 
 class InlineTransport:

@@ -11,32 +11,48 @@ from select import PIPE_BUF
 _ANSWER_BYTES = 1 << 12
 
 
+class _Memory(ctypes.Structure):
+    _fields_ = (("data", ctypes.c_void_p), ("size_bytes", ctypes.c_size_t))
+
+
+class _Conversation(ctypes.Structure):
+    _fields_ = (
+        ("requests_fd", ctypes.c_int),
+        ("answers_fd", ctypes.c_int),
+        ("answer", _Memory),
+        ("inputs", _Memory),
+    )
+
+
 class NativeTurn:
     """Takes turns on two pipes: Python's part of a run is then small."""
 
     def __init__(self, library: Path, requests_fd: int, answers_fd: int) -> None:
         self._take = ctypes.CDLL(str(library)).ashore_turn
         self._take.restype = ctypes.c_int64
-        size, pointer = ctypes.c_size_t, ctypes.c_void_p
-        self._take.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_char_p, size, ctypes.c_uint64, pointer, size)
-        self._fds = (requests_fd, answers_fd)
+        self._take.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint64)
         self._answer = bytearray(_ANSWER_BYTES)
-        self._answer_at = ctypes.addressof(ctypes.c_char.from_buffer(self._answer))
+        self._read = memoryview(self._answer)
+        answer = _Memory(ctypes.addressof(ctypes.c_char.from_buffer(self._answer)), _ANSWER_BYTES)
+        self._with = _Conversation(requests_fd, answers_fd, answer, _Memory(None, 0))
+        self._with_at = ctypes.addressof(self._with)
+
+    def inputs_at(self, address: int, size_bytes: int) -> None:
+        """Where inputs of the coming runs are written, to have that memory at hand when it is needed."""
+        self._with.inputs = _Memory(address, size_bytes)
 
     def take(self, request: bytes, due_s: float) -> bytes | None:
-        """Send ``request``, watch for its answer as ``watch`` does, and read the beginning of it.
+        """Send ``request``, watch for its answer until shortly after it is due, and read the beginning of it.
 
-        Empty where the answer did not come soon after it was due; None where nothing was sent.
+        Empty where the answer did not come by then; None where nothing was sent.
 
         Raises:
             EOFError, BrokenPipeError: the other side is gone.
         """
         if len(request) > PIPE_BUF:
             return None
-        got: int = self._take(*self._fds, request, len(request), int(due_s * 1e9), self._answer_at, _ANSWER_BYTES)
-        if got > 0:
-            return bytes(memoryview(self._answer)[:got])
-        return _without_answer(got)
+        got: int = self._take(self._with_at, request, len(request), int(due_s * 1e9))
+        return bytes(self._read[:got]) if got > 0 else _without_answer(got)
 
 
 def _without_answer(code: int) -> bytes | None:

@@ -13,14 +13,27 @@
 extern "C" {
 #endif
 
-/* Writes a request of at most PIPE_BUF bytes, which a pipe takes whole or not at all; sleeps until shortly before
- * `due_ns` from now, then looks again and again until shortly after; reads what of the answer has come.
+typedef struct {
+  void* data;
+  size_t size_bytes;
+} ashore_memory;
+
+/* What stays the same from turn to turn. `answer` is where an answer's beginning is read to; `inputs` is where the
+ * caller will write inputs of the next run, or nothing. */
+typedef struct {
+  int requests_fd;
+  int answers_fd;
+  ashore_memory answer;
+  ashore_memory inputs;
+} ashore_conversation;
+
+/* Writes a request of at most PIPE_BUF bytes, which a pipe takes whole or not at all; looks for the answer until
+ * shortly after `due_ns` from now, asleep at first where that is long; reads what of the answer has come.
  *
  * Returns how many bytes that are, 0 where the runner closed its end, or a negative errno: -EAGAIN where nothing was
  * sent; -ETIME or -EINTR where the request is sent and its answer has still to come; others as write and read say.
  */
-int64_t ashore_turn(int requests_fd, int answers_fd, const void* request, size_t request_bytes, uint64_t due_ns,
-                    void* answer, size_t answer_bytes);
+int64_t ashore_turn(const ashore_conversation* with, const void* request, size_t request_bytes, uint64_t due_ns);
 
 #ifdef __cplusplus
 }

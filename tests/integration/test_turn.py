@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from ashore_runtimes.native_build import TURN, host_build
@@ -46,6 +47,15 @@ def test_an_answer_is_read_when_it_comes(pipes: Pipes, due_s: float) -> None:
     os.write(pipes.answers, b"answer")
     assert pipes.turn.take(b"request", due_s) == b"answer"
     assert os.read(pipes.requests, 100) == b"request"
+
+
+def test_memory_of_inputs_is_left_as_it_is(pipes: Pipes) -> None:
+    """Even where there is none any more."""
+    memory = np.arange(100_000, dtype=np.int64)
+    for address, size_bytes in ((memory.ctypes.data, memory.nbytes), (4096, 1 << 20), (4096, 1 << 40)):
+        pipes.turn.inputs_at(address, size_bytes)
+        assert pipes.turn.take(b"request", 0.0) == b""
+    np.testing.assert_array_equal(memory, np.arange(100_000))
 
 
 def test_an_answer_long_before_it_is_due_ends_the_wait(pipes: Pipes) -> None:
