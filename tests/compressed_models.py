@@ -57,14 +57,13 @@ def convolutions(width: int = 32) -> nn.Sequential:
 
 
 class Speller(nn.Module):
-    """Letters in, letters out; the last weight is the first one's twin."""
+    """Letters in, letters out."""
 
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.letters, self.mixed = nn.Embedding(_WORDS, 64), nn.Linear(64, 64)
         self.spoken = nn.Linear(64, _WORDS, bias=False)
-        self.spoken.load_state_dict(self.letters.state_dict())
 
     def forward(self, letters: Tensor) -> Tensor:
         spoken: Tensor = self.spoken(torch.relu(self.mixed(self.letters(letters))))

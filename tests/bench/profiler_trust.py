@@ -13,7 +13,7 @@ from files import BACKENDS, Files
 from processes import ashore_command, cost_of
 from runners import fed
 from tables import Row, Section, Target
-from turns import Turns, estimate, exactly, in_turns
+from turns import Estimate, Turns, estimate, exactly, in_turns
 
 import ashore
 from ashore.pipeline.artifacts import load_artifact
@@ -27,7 +27,7 @@ from ashore.types.profile import Mode, Profile, Settings
 _ALONE, _BESIDE = "latency pass alone", "with operators and memory"
 _REPEATS, _WARMUP, _RUNS = 3, 3, 20
 _EMULATOR = "emulator:cortex-a76"
-_FEWEST_QUIET = 5
+_IN_A_ROW = 5
 _SAME_WORK = Target("{:.4f}x", 1.001, 0.999)
 _APART, _UNCHANGED, _DURATION = Target("{:.1%}", 0.05), Target("{:.3f}x", 1.02, 0.98), Target("{:.1f} s", 60.0)
 
@@ -82,13 +82,21 @@ def _repeatability(profiles: Sequence[Profile]) -> Section:
     rows = []
     for index, result in enumerate(profiles[0].results):
         quiet = [each for each in profiles if not disturbances(each.results[index].warnings)]
-        kind = f"{len(quiet)} quiet of {len(profiles)}" if len(quiet) >= _FEWEST_QUIET else "all, too few quiet"
-        chosen = quiet if len(quiet) >= _FEWEST_QUIET else profiles
-        medians = [_medians_us(profile)[index] / 1000 for profile in chosen]
-        apart = exactly((max(medians) - min(medians)) / min(medians))
-        rows.append(Row(f"{result.title} ({kind})", f"{min(medians):.3f}", f"{max(medians):.3f}", apart, _APART))
-    title = "Medians of fast profiles, each in processes of its own, that did not warn of noise"
-    return Section(title, ("p50, ms", "least", "most"), tuple(rows), _told(profiles))
+        enough = len(quiet) >= _IN_A_ROW
+        medians = [_medians_us(profile)[index] / 1000 for profile in (quiet if enough else profiles)]
+        kind = f"{len(quiet)} quiet of {len(profiles)}" if enough else "all, too few quiet"
+        shown = (f"{min(medians):.3f}", f"{max(medians):.3f}")
+        rows.append(Row(f"{result.title} ({kind})", *shown, _apart(medians), _APART))
+    title = f"Medians of {_IN_A_ROW} fast profiles in a row, each in processes of its own, that did not warn of noise"
+    return Section(title, ("p50, ms", "least of all", "most of all"), tuple(rows), _told(profiles))
+
+
+def _apart(medians: Sequence[float]) -> Estimate:
+    """The middle of how far any five in a row are apart, and between which figures 95 % of the fives lie."""
+    fives = [medians[start : start + _IN_A_ROW] for start in range(max(1, len(medians) - _IN_A_ROW + 1))]
+    spreads = [(max(five) - min(five)) / min(five) for five in fives]
+    low, middle, high = np.percentile(spreads, [2.5, 50, 97.5])
+    return Estimate(float(middle), float(low), float(high))
 
 
 def _told(profiles: Sequence[Profile]) -> tuple[str, ...]:
