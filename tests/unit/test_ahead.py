@@ -225,6 +225,27 @@ def test_ctrl_c_leaves_no_process(fakes: dict, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+WARNED = """
+import os, time, warnings, torch
+from ashore import ModelSource
+from ashore.sources.prepare import prepare
+class Slow(torch.nn.Module):
+    def forward(self, x):
+        time.sleep(0.2)
+        return x * 2
+os.register_at_fork(before=lambda: warnings.warn("forked beside threads", RuntimeWarning))
+prepared = prepare(ModelSource(Slow(), (torch.ones(1, 2),), evaluation=torch.ones(8, 1, 2)))
+with prepared.reference_ahead():
+    print(len(prepared.reference))
+"""
+
+
+def test_libraries_that_warn_of_forks_are_not_heard() -> None:
+    """JAX does, which converters load: the copy has nothing to do with its threads."""
+    done = subprocess.run([sys.executable, "-c", WARNED], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "8\n" and "forked beside threads" not in done.stderr
+
+
 KILLED = """
 import time, torch
 from ashore import ModelSource

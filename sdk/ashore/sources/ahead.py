@@ -84,9 +84,11 @@ def _signals_held() -> Iterator[None]:
 
 def _fork() -> int:
     with warnings.catch_warnings():
-        # From Python 3.12 on: the other threads are gone in the copy, and with them whoever would open their locks.
-        # It needs none of these, and should it hang all the same, it is ended when its answers are asked for.
-        warnings.simplefilter("ignore", DeprecationWarning)
+        # From Python 3.12 on, and from JAX, which converters bring: the other threads are gone in the copy, and with
+        # them whoever would open their locks. The copy needs none of these, and should it hang all the same, it is
+        # ended when its answers are asked for.
+        for category in (DeprecationWarning, RuntimeWarning):
+            warnings.simplefilter("ignore", category)
         return os.fork()
 
 
