@@ -98,8 +98,11 @@ def test_a_child_that_died_between_runs_is_noticed_by_the_next(session: RunnerSe
 def test_a_hung_child_is_ended_at_the_limit(turn: Artifact) -> None:
     with HOST.open(turn, timeout_s=1.0) as session:
         os.kill(session.pid, signal.SIGSTOP)
-        with pytest.raises(ExecutionError, match=r"running turn\.tflite .* took longer than the limit of 1 s"):
+        with pytest.raises(
+            ExecutionError, match=r"running turn\.tflite .* took longer than the limit of 1 s"
+        ) as caught:
             run(session)
+        assert caught.value.hint == "raise timeout_s (--timeout) if it only needs more time"
         assert not psutil.pid_exists(session.pid)
 
 
@@ -108,10 +111,6 @@ def test_the_command_takes_the_limit(turn: Artifact, command: Command, tmp_path:
     words = ("run", turn.file, "--inputs", tmp_path / "x.npz", "--output", tmp_path / "y.npz", "--timeout")
     outcome = command(*words, "0")
     assert outcome.code == 2 and "timeout_s is 0" in outcome.err
-    outcome = command(*words, "0.000001")
-    assert outcome.code == 6
-    assert "took longer than the limit of 1e-06 s; its process was ended" in outcome.err
-    assert "raise timeout_s (--timeout) if it only needs more time" in outcome.err
     assert not (tmp_path / "y.npz").exists()
 
 
