@@ -147,22 +147,15 @@ class Child:
         threads = self._launch.threads or 0
         CORES.take(threads)
         try:
-            begun = self._take_turn(request, min(due_s, timeout_s)) if threads and due_s is not None else None
+            due_s = min(due_s, timeout_s) if threads and due_s is not None and CORES.one_is_free else None
+            begun = self._turn.take(request, due_s) if self._turn is not None and due_s is not None else None
             if begun is None:
                 self._channel.put(request, timeout_s)
+                if due_s is not None:
+                    watch(self._answers_fd, due_s)
             return self._channel.receive(max(0.0, begin_s + timeout_s - time.monotonic()), begun or b"")
         finally:
             CORES.give_back(threads)
-
-    def _take_turn(self, request: bytes, due_s: float) -> bytes | None:
-        """The beginning of the answer, empty where it has still to come; None where nothing was sent."""
-        if not CORES.one_is_free:
-            return None
-        if self._turn is not None:
-            return self._turn.take(request, due_s)
-        self._channel.put(request)
-        watch(self._answers_fd, due_s)
-        return b""
 
     def _report_hang(self, limit_s: float, cause: Exception) -> NoReturn:
         ending = self._ending(limit_s=limit_s)

@@ -106,6 +106,19 @@ def test_a_hung_child_is_ended_at_the_limit(turn: Artifact) -> None:
         assert not psutil.pid_exists(session.pid)
 
 
+def test_a_request_that_nobody_takes_ends_at_the_limit(turn: Artifact) -> None:
+    with HOST.open(turn, timeout_s=1.0) as session:
+        assert isinstance(session, RunnerSession)
+        run(session)
+        os.kill(session.pid, signal.SIGSTOP)
+        requests = session._child.process.stdin
+        assert requests is not None
+        while requests.write(bytes(1 << 12)) is not None:  # until the pipe is full
+            pass
+        with pytest.raises(ExecutionError, match=r"running turn\.tflite .* took longer than the limit of 1 s"):
+            run(session)
+
+
 def test_the_command_takes_the_limit(turn: Artifact, command: Command, tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=ONES)
     words = ("run", turn.file, "--inputs", tmp_path / "x.npz", "--output", tmp_path / "y.npz", "--timeout")
