@@ -228,7 +228,8 @@ def _distilled(model: nn.Module) -> nn.Module:
     return student
 
 
-def _tied(model: nn.Module) -> nn.Module:
+def tie(model: nn.Module) -> nn.Module:
+    """In place: the last weight becomes the first one."""
     assert isinstance(model, Speller)
     model.spoken.weight = model.letters.weight
     return model
@@ -250,7 +251,7 @@ ROWS = (
     Compressed("convolutions factorised", convolutions, _low_rank_convolutions, "fp32", _PICTURE),
     Compressed("distilled into half the width", perceptron, _distilled, "fp32", _LINE),
     Compressed("distilled into half the width, then int8", perceptron, _distilled, "int8", _LINE),
-    Compressed("tied to an embedding", Speller, _tied, "fp32", _WORD, words=_WORDS),
+    Compressed("tied to an embedding", Speller, tie, "fp32", _WORD, words=_WORDS),
     Compressed("torchao int8 weights", perceptron, _torchao("Int8WeightOnlyConfig"), "int8-dynamic", _LINE),
     Compressed(
         *("torchao int8 dynamic", perceptron, _torchao("Int8DynamicActivationInt8WeightConfig"), "int8-dynamic", _LINE)

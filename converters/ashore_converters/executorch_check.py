@@ -11,7 +11,8 @@ from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
 from ashore_converters.bake import QuantizedWeight, count_packed_linear, quantized_weights
 from ashore_converters.executorch_layers import count_convolutions, linear_weights
-from ashore_converters.executorch_recurrent import recurrent_paths
+from ashore_converters.executorch_recurrent import loops
+from ashore_converters.recurrent import recurrent_paths
 
 _FLOAT, _HALF, _STATIC = Precision.FP32, Precision.FP16, Precision.INT8
 _DYNAMIC, _FOUR_BITS = Precision.INT8_DYNAMIC, Precision.INT4
@@ -119,7 +120,7 @@ def _left_float(request: ConversionRequest) -> Iterator[str]:
         )
     if precision in (_FLOAT, _HALF):
         return
-    matrices = len(linear) + count_packed_linear(request.model) + len(recurrent_paths(request, looped=True))
+    matrices = len(linear) + count_packed_linear(request.model) + len(_recurrent(request, looped=True))
     _refuse_nothing_to_quantize(precision, matrices, convolutions)
     if precision in (_DYNAMIC, _FOUR_BITS) and convolutions:
         yield (
@@ -134,7 +135,7 @@ def _left_float(request: ConversionRequest) -> Iterator[str]:
 
 
 def _unrolled(request: ConversionRequest) -> Iterator[str]:
-    paths = recurrent_paths(request, looped=False)
+    paths = _recurrent(request, looped=False)
     if paths:
         yield (
             f"{_some(paths)}: unrolled over time, some twenty operators and a second of conversion a step, with fp32 "
@@ -159,3 +160,7 @@ def _counted(convolutions: int) -> str:
 def _some(paths: list[str]) -> str:
     shown = ", ".join(f"'{path}'" for path in paths[:_SHOWN])
     return f"{shown} and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else shown
+
+
+def _recurrent(request: ConversionRequest, *, looped: bool) -> list[str]:
+    return recurrent_paths(request.model, may_loop=loops(request), looped=looped)

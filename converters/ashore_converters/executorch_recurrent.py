@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
-from ashore_converters.bake import recurrent_layers
-from ashore_converters.recurrent import loop_recurrent, loopable
+from ashore_converters.recurrent import loop_recurrent
 from ashore_converters.recurrent_step import Step
 
 _steps: dict[int, Step] = {}
@@ -21,12 +20,6 @@ _keys = count()
 def loops(request: ConversionRequest) -> bool:
     """Whether the file can hold loops: a step's delegate has fixed sizes, and computes in fp32 or int8."""
     return request.recipe.precision is not Precision.FP16 and not any(spec.dynamic for spec in request.inputs)
-
-
-def recurrent_paths(request: ConversionRequest, looped: bool) -> list[str]:
-    """Recurrent layers that become loops, or those whose every step becomes operators of its own."""
-    layers = recurrent_layers(request.model).items()
-    return [path for path, layer in layers if (loopable(layer) and loops(request)) is looped]
 
 
 def loop_with_called_steps(module: nn.Module) -> list[int]:

@@ -38,8 +38,9 @@ def _equal_constants(program: Program) -> dict[int, int]:
     found = {}
     for index in {entry.u32(1) for entry in program.root.tables(_NAMED_DATA)}:
         data = program.segment(index)
-        at = next((at for at in offsets if held[at : at + len(data)] == data), None)
-        if at is not None and len(data) >= _LEAST_BYTES:
+        if len(data) < _LEAST_BYTES:
+            continue
+        if (at := next((at for at in offsets if held[at : at + len(data)] == data), None)) is not None:
             found[index] = at
     return found
 

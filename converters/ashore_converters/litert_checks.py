@@ -8,7 +8,7 @@ from ashore.errors import UnsupportedModel
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
 from ashore.types.recipe import Recipe
-from ashore_converters.bake import quantized_weights, recurrent_layers, user_path
+from ashore_converters.bake import quantized_weights, user_path
 from ashore_converters.litert_quantize import GROUP_SIZES
 
 _OWN_PRECISIONS = (Precision.INT8, Precision.INT8_DYNAMIC)
@@ -117,10 +117,9 @@ def loops(request: ConversionRequest) -> bool:
 
 
 def _unrolled(request: ConversionRequest) -> list[str]:
-    from ashore_converters.recurrent import loopable
+    from ashore_converters.recurrent import recurrent_paths
 
-    layers = recurrent_layers(request.model).items()
-    return [path for path, layer in layers if not (loopable(layer) and loops(request))]
+    return recurrent_paths(request.model, may_loop=loops(request), looped=False)
 
 
 def _is_sequence_model(request: ConversionRequest) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ashore.errors import ConversionError, ExportFailed, LoweringFailed, UnsupportedModel
+from ashore.sources import foreign
 from ashore_converters.bake import user_path
 from ashore_converters.litert_layers import ROOT
 
@@ -51,7 +52,7 @@ def lowering_failure(error: Exception, program: torch.export.ExportedProgram) ->
 
 
 def first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return foreign.first_line(error) or type(error).__name__
 
 
 def _unsupported_operators(program: torch.export.ExportedProgram) -> UnsupportedModel | None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ashore_converters.bake import user_path
+from ashore_converters.bake import recurrent_layers, user_path
 from ashore_converters.recurrent_step import GRUStep, LSTMStep, Step
 
 _KINDS: dict[type[nn.RNNBase], type[Step]] = {nn.LSTM: LSTMStep, nn.GRU: GRUStep}
@@ -21,6 +21,16 @@ _KINDS: dict[type[nn.RNNBase], type[Step]] = {nn.LSTM: LSTMStep, nn.GRU: GRUStep
 def loopable(layer: nn.Module) -> bool:
     """Plain LSTM and GRU layers; not ``nn.RNN``, not LSTM with projections, not subclasses."""
     return type(layer) in _KINDS and isinstance(layer, nn.RNNBase) and not layer.proj_size
+
+
+def recurrent_paths(model: nn.Module, *, may_loop: bool, looped: bool) -> list[str]:
+    """Recurrent layers that become loops, or those whose every step becomes operators of its own.
+
+    Args:
+        may_loop: whether the file can hold loops.
+    """
+    layers = recurrent_layers(model).items()
+    return [path for path, layer in layers if (loopable(layer) and may_loop) is looped]
 
 
 def loop_recurrent(module: nn.Module, called: Callable[[Step], nn.Module]) -> None:

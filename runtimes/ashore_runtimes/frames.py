@@ -22,6 +22,8 @@ _HEADER = struct.Struct("<IB")
 _COUNT = struct.Struct("<H")
 _SLOT = struct.Struct("<QB")
 _LAYOUT_BYTES = struct.Struct("<I")
+ENGINE_NS = struct.Struct("<Q")
+"""How RAN begins."""
 _READ_BYTES = 1 << 12
 """All but descriptions of models of many tensors, and inline tensors, fit; a larger buffer costs more to make."""
 _PIPE_BYTES = 1 << 16
@@ -131,7 +133,7 @@ class Channel:
 
     def send(self, kind: Kind, *parts: Buffer, timeout_s: float | None = None) -> None:
         """One frame whose body is ``parts``, one after another. Raises as ``put`` does, and ``pack_frame``."""
-        self.put(pack_frame(kind, *parts), timeout_s)
+        self.put(pack_frame(kind, *parts, most_bytes=self._max_body_bytes), timeout_s)
 
     def put(self, frame: bytes, timeout_s: float | None = None) -> None:
         """Write what ``pack_frame`` made. The limit works on a descriptor that does not block.
@@ -183,11 +185,11 @@ class Channel:
             self._buffer += chunk
 
 
-def pack_frame(kind: Kind, *parts: Buffer) -> bytes:
+def pack_frame(kind: Kind, *parts: Buffer, most_bytes: int = MAX_BODY_BYTES) -> bytes:
     """Header and body, which is ``parts`` one after another. Raises ProtocolError where that is too long."""
     length = sum(map(len, parts))
-    if length > MAX_BODY_BYTES:
-        raise ProtocolError(f"{length} bytes are too many for one frame, which takes {MAX_BODY_BYTES}")
+    if length > most_bytes:
+        raise ProtocolError(f"{length} bytes are too many for one frame, which takes {most_bytes}")
     return b"".join((_HEADER.pack(length, kind), *parts))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -11,6 +10,7 @@ import numpy as np
 from ashore.types.tensor import Array, Sample
 from ashore_runtimes.edges import Edge
 from ashore_runtimes.frames import (
+    ENGINE_NS,
     Kind,
     ProtocolError,
     Slot,
@@ -22,8 +22,6 @@ from ashore_runtimes.frames import (
     unpack_layout,
 )
 from ashore_runtimes.shared import SharedMemory, arrays_in
-
-_ENGINE_NS = struct.Struct("<Q")
 
 
 class Transport(Protocol):
@@ -53,9 +51,7 @@ class Transport(Protocol):
 class SharedTransport:
     """Through two anonymous files that the runner maps too. ``placed`` is told where inputs lie, and how many bytes."""
 
-    def __init__(
-        self, fds: tuple[int, int], inputs: Edge, outputs: Edge, placed: Callable[[int, int], None] = lambda *_: None
-    ) -> None:
+    def __init__(self, fds: tuple[int, int], inputs: Edge, outputs: Edge, placed: Callable[[int, int], None]) -> None:
         self._placed = placed
         self._sent, self._received = (SharedMemory(fd) for fd in fds)
         self._inputs, self._outputs = _Inputs(inputs, self._make_room), _Outputs(outputs)
@@ -74,13 +70,13 @@ class SharedTransport:
 
     def read(self, body: bytes) -> tuple[int, Sample]:
         # Outputs of the same shapes lie in the same places, so that views of them are made once.
-        if not self._views or body[_ENGINE_NS.size :] != self._answered:
+        if not self._views or body[ENGINE_NS.size :] != self._answered:
             layout, rest = _split_ran(body)
             if rest:
                 raise ProtocolError(f"{len(rest)} bytes follow the layout of tensors in shared memory")
             self._views = self._outputs.views(layout, self._received.arrays)
-            self._answered = body[_ENGINE_NS.size :]
-        return _ENGINE_NS.unpack_from(body)[0], self._outputs.copies(self._views)
+            self._answered = body[ENGINE_NS.size :]
+        return ENGINE_NS.unpack_from(body)[0], self._outputs.copies(self._views)
 
     def release(self) -> None:
         self._inputs.forget()
@@ -112,7 +108,7 @@ class InlineTransport:
     def read(self, body: bytes) -> tuple[int, Sample]:
         layout, data = _split_ran(body)
         views = self._outputs.views(layout, lambda *where: arrays_in(data, *where))
-        return _ENGINE_NS.unpack_from(body)[0], self._outputs.copies(views)
+        return ENGINE_NS.unpack_from(body)[0], self._outputs.copies(views)
 
     def release(self) -> None:
         self._inputs.forget()
@@ -125,7 +121,7 @@ class InlineTransport:
 
 def _split_ran(body: bytes) -> tuple[memoryview, memoryview]:
     """The layout and what follows it. Raises ProtocolError where there is no layout."""
-    return split_layout(memoryview(body)[_ENGINE_NS.size :])
+    return split_layout(memoryview(body)[ENGINE_NS.size :])
 
 
 class _Inputs:

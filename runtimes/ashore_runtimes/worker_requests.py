@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ashore_runtimes.frames import Buffer, Fault, LoadFlag, ProtocolError
+from ashore_runtimes.frames import ENGINE_NS, Buffer, Fault, LoadFlag, ProtocolError
 from ashore_runtimes.worker_memory import read_memory
 from ashore_runtimes.worker_refusal import Refusal, as_json, refusing
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ashore_runtimes.worker_mailbox import Mailbox
 
 _HASHED_AT_ONCE = 1 << 16
-_ENGINE_NS = struct.Struct("<Q")
 _RUNS = struct.Struct("<I")
 _SHA256_BYTES = 32
 
@@ -78,7 +77,7 @@ class Requests:
             engine_ns = self._engine.invoke()
             answer = mailbox.give(self._engine.results())
         self._has_run = True
-        return _ENGINE_NS.pack(engine_ns), *answer
+        return ENGINE_NS.pack(engine_ns), *answer
 
     def _bind(self, mailbox: Mailbox, arrays: list[NDArray[Any]]) -> None:
         try:

@@ -206,18 +206,22 @@ def test_an_fp32_file_of_the_same_call_is_not_made_twice(costs: Any, tmp_path: P
     assert len(costs("net.fake.fp32.fake").opened) == 2, "judged, then timed"
 
 
-def test_where_fp32_cannot_be_timed_the_file_is_kept_and_that_is_told(
-    costs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    del costs
-
+def _give_up_on(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def convert(self: Any, request: Any, destination: Path, progress: Any) -> Any:
-        if ".fp32." in destination.name:
+        if f".{precision}." in destination.name:
             raise LoweringFailed("fake gave up on operator 'aten.mm'", "rewrite it")
         return made(self, request, destination, progress)
 
     made = FakeConverter.convert
     monkeypatch.setattr(FakeConverter, "convert", convert)
+
+
+def test_where_fp32_cannot_be_timed_the_file_is_kept_and_that_is_told(
+    costs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del costs
+
+    _give_up_on("fp32", monkeypatch)
     artifact = _mixed(tmp_path)
     (told,) = _pace(artifact)
     assert artifact.file.is_file()
@@ -294,13 +298,7 @@ def test_where_int8_breaks_the_budget_what_it_does_better_is_told(fakes: dict, t
 def test_an_int8_file_that_cannot_be_made_is_told(fakes: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fakes["fake"].int8_noise = {"1": 0.2}
 
-    def convert(self: Any, request: Any, destination: Path, progress: Any) -> Any:
-        if ".int8." in destination.name:
-            raise LoweringFailed("fake gave up on operator 'aten.mm'", "rewrite it")
-        return made(self, request, destination, progress)
-
-    made = FakeConverter.convert
-    monkeypatch.setattr(FakeConverter, "convert", convert)
+    _give_up_on("int8", monkeypatch)
     (told,) = _told_of_int8(_mixed(tmp_path, min_sqnr_db=25.0))
     assert told == (
         "whether int8 would be better is unknown, as it could not be measured: fake gave up on operator 'aten.mm'"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ashore import registry
 from ashore.errors import AccuracyError
+from ashore.interfaces import Session
 from ashore.pipeline.artifacts import file_sha256
 from ashore.pipeline.edges import run_real
 from ashore.pipeline.golden import save_golden
@@ -39,14 +41,20 @@ def judge(
     """
     title = artifact.file.name
     _ = prepared.reference  # first: a process that is still at it would take a core from the file's own runs
-    with registry.get_target("host").open(artifact, threads=os.cpu_count() or 1) as session:
-        converted = tuple(run_real(session, sample) for sample in prepared.evaluation)
+    with answered_on_host(artifact, prepared) as (session, converted):
         parity = _parity(title, prepared, converted, draft.parity.floor_db)
         metrics = file_metrics(prepared, eager, session, title)
     for fault in budget.faults(parity, metrics):
         raise AccuracyError(f"{title}: {fault}; nothing was published", _ADVICE)
     golden = _write_golden(artifact.file, prepared, converted)
     return replace(draft, parity=parity, golden=golden, metrics=metrics)
+
+
+@contextmanager
+def answered_on_host(artifact: Artifact, prepared: PreparedSource) -> Iterator[tuple[Session, tuple[Sample, ...]]]:
+    """A session on all cores, and the file's answers on the evaluation samples."""
+    with registry.get_target("host").open(artifact, threads=os.cpu_count() or 1) as session:
+        yield session, tuple(run_real(session, sample) for sample in prepared.evaluation)
 
 
 def _parity(title: str, prepared: PreparedSource, converted: tuple[Sample, ...], floor_db: float) -> Parity:

@@ -5,14 +5,12 @@ The search chooses by calibration samples and stops by trials; the finished file
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ashore import registry
 from ashore.errors import AshoreError
-from ashore.pipeline.edges import run_real
+from ashore.pipeline.judging import answered_on_host
 from ashore.pipeline.metrics import file_metrics
 from ashore.pipeline.parity import measure_parity
 from ashore.types.artifact import Artifact
@@ -60,8 +58,7 @@ def _measured(
     manifest = int8.manifest
     if manifest is not None and manifest.parity.samples:
         return replace(manifest.parity, floor_db=floor_db), manifest.metrics
-    with registry.get_target("host").open(int8, threads=os.cpu_count() or 1) as session:
-        answers = [run_real(session, sample) for sample in prepared.evaluation]
+    with answered_on_host(int8, prepared) as (session, answers):
         parity = measure_parity(prepared.reference, answers, floor_db=floor_db, labels=prepared.source.labels)
         return parity, file_metrics(prepared, eager, session, int8.file.name)
 
