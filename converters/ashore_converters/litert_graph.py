@@ -52,6 +52,7 @@ def lower(program: torch.export.ExportedProgram, request: ConversionRequest) -> 
         from ashore_converters.litert_outline import outline_loops
         from ashore_converters.litert_passes import rewrite
         from ashore_converters.litert_pt2e import make_readable, quantization_of
+        from ashore_converters.litert_retrace import traced_where_needed
 
         allow_loops()
         _name_by_module(program)
@@ -60,7 +61,8 @@ def lower(program: torch.export.ExportedProgram, request: ConversionRequest) -> 
         passed = program
         try:
             decomposed = _decompose(program)
-            passed = core._run_convert_passes(decomposed)
+            with traced_where_needed():
+                passed = core._run_convert_passes(decomposed)
             exporter = litert_converter.exported_programs_to_flatbuffer(
                 [passed], [_signature(request)], quant_config=told
             )

@@ -148,3 +148,27 @@ def test_nothing_but_ashore_speaks(tmp_path: Path, capfd: pytest.CaptureFixture[
     to_litert(source(), "int8", tmp_path)
     assert tuple(capfd.readouterr()) == ("", "")
     assert logging.getLogger().handlers == handlers
+
+
+class Resizing(Net):
+    """LiteRT has resizing whole, and finds it only in a graph that was traced after the layout's pass."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        doubled = nn.functional.interpolate(self.features(image), scale_factor=2.0, mode="bilinear")
+        return self.head(doubled.mean((2, 3)))
+
+
+@pytest.mark.parametrize(("net", "traces"), [(Net, 0), (Resizing, 1)])
+def test_a_graph_is_traced_again_only_where_that_makes_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, net: type[nn.Module], traces: int
+) -> None:
+    from litert_torch._convert.fx_passes import CanonicalizePass
+
+    counted = []
+    usual = CanonicalizePass.call
+    monkeypatch.setattr(CanonicalizePass, "call", lambda *given: (counted.append(1), usual(*given))[1])
+    made = to_litert(noisy_source(net(), (1, 3, 32, 32)), "fp32", tmp_path / "made")
+    assert len(counted) == traces
+    monkeypatch.setattr("ashore_converters.litert_retrace.hides_an_operator", lambda _target: not traces)
+    other = to_litert(noisy_source(net(), (1, 3, 32, 32)), "fp32", tmp_path / "other")
+    assert (made.file.read_bytes() == other.file.read_bytes()) is not bool(traces)
