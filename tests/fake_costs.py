@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ashore.errors import ExecutionError
-from ashore.types.reading import MemoryReading, OpTime, OpTimes
+from ashore.types.reading import MemoryReading, OpTime, OpTimes, PaceReading
 
 MS, MB = 1_000_000, 1_000_000
 
@@ -27,6 +27,7 @@ class Costs:
     ``jitter``: what single runs deviate, in turns. ``drift``: how much slower every run is than the one before.
     ``processes``: factors of the sessions in the order in which they are opened, over and over. ``gain``: what a second
     thread adds to the speed, 1.0 for all of a core. ``ops_factor``: how much slower runs are whose operators are timed.
+    ``pace_ns``: what the machine takes for work that is always the same; None where it does not tell.
     ``refuses``: what the runner cannot tell, ``ops`` or ``memory``. ``opened`` is the log of all sessions.
     """
 
@@ -44,6 +45,7 @@ class Costs:
     planned_bytes: int | None = 2 * MB
     ops: tuple[FakeOp, ...] = (FakeOp("conv #1", "Convolution (NHWC, F32) IGEMM", 0.75), FakeOp("add #1", "Add", 0.2))
     ops_factor: float = 1.5
+    pace_ns: int | None = None
     refuses: tuple[str, ...] = ()
     opened: list[tuple[int, bool]] = field(default_factory=list)
 
@@ -76,6 +78,11 @@ class FakeClock:
         if "memory" in self.costs.refuses:
             raise ExecutionError("this system does not tell its memory", "measure elsewhere")
         return MemoryReading(resident, peak, self.costs.swap_bytes, None, "imagined")
+
+    def pace(self) -> PaceReading:
+        if self.costs.pace_ns is None:
+            raise ExecutionError("this runner does not tell the machine's pace", "take the native one")
+        return PaceReading("imagined", (self.costs.pace_ns,) * 8)
 
     def ops(self) -> OpTimes:
         if "ops" in self.costs.refuses:

@@ -22,7 +22,7 @@ from ashore import registry
 from ashore.errors import ArtifactError, InputMismatch, LoweringFailed, TargetUnavailable, UnsupportedModel
 from ashore.types.artifact import Artifact
 from ashore.types.conversion import Conversion, ConversionRequest, Delegation, FileContents, UndelegatedOp
-from ashore.types.reading import MemoryReading, OpTimes
+from ashore.types.reading import MemoryReading, OpTimes, PaceReading
 from ashore.types.target import TargetInfo, TargetKind
 from ashore.types.tensor import Array, Sample, TensorSpec
 from fake_costs import FakeClock, costs_of
@@ -182,6 +182,9 @@ class FakeSession:
 
     def ops(self) -> OpTimes:
         return self._clock.ops()
+
+    def pace(self) -> PaceReading:
+        return self._clock.pace()
 
     def close(self) -> None: ...
 

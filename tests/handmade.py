@@ -8,12 +8,14 @@ from typing import Any
 from ashore.types.conversion import Delegation, UndelegatedOp
 from ashore.types.profile import (
     ColdRepeat,
+    Environment,
     GraphCounts,
     InstructionCounts,
     Memory,
     Mode,
     OpCost,
     OpsPass,
+    Pace,
     ParityFigures,
     Profile,
     ProfiledArtifact,
@@ -64,6 +66,12 @@ def result(ms: float | Sequence[Sequence[int]] | None = 10.0, **more: Any) -> Re
         memory=None if peak_bytes is None else Memory(10 * MB, 14 * MB, peak_bytes, "imagined"),
         **more,
     )
+
+
+def at_pace(pace_us: int, ms: float = 10.0, work: str = "imagined", best_us: int = 150) -> Result:
+    """On a machine that takes ``pace_us`` for ``work``."""
+    pace = Pace(work, (pace_us * 1000,) * 48, best_us * 1000)
+    return result(ms, environment=Environment(pace=pace))
 
 
 def profile(*results: Result) -> Profile:

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from ashore.types.reading import MemoryReading, OpTime, OpTimes
+from ashore.types.reading import MemoryReading, OpTime, OpTimes, PaceReading
 from ashore_runtimes.engine import TensorFacts
 from ashore_runtimes.frames import ProtocolError
 
@@ -85,6 +85,15 @@ def read_failure(body: bytes) -> Failure:
 @_distrustful
 def read_repeated(body: bytes, runs: int) -> list[int]:
     return list(struct.unpack(f"<{runs}Q", body))
+
+
+@_distrustful
+def read_pace(body: bytes) -> PaceReading:
+    fields = json.loads(body)
+    rounds_ns = tuple(int(ns) for ns in fields["rounds_ns"])
+    if not rounds_ns or min(rounds_ns) < 1:
+        raise ValueError(f"rounds of {rounds_ns} ns")
+    return PaceReading(str(fields["work"]), rounds_ns)
 
 
 @_distrustful

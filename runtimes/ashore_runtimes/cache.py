@@ -1,21 +1,12 @@
-"""The folder for what takes long to make and can be made again."""
+"""What takes long to make is made once."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-
-def cache_folder() -> Path:
-    """``ASHORE_CACHE``, or ashore's folder in the user's cache."""
-    if chosen := os.environ.get("ASHORE_CACHE"):
-        return Path(chosen).absolute()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache") / "ashore"
 
 
 def made_once(folder: Path, make: Callable[[Path], None]) -> Path:

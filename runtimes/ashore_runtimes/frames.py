@@ -64,10 +64,14 @@ class Kind(IntEnum):
     """Request, empty; only where LOAD asked to count operators."""
     OPS_ARE = 11
     """Answer: JSON {runs, ops: [{name, type, delegated, ns, calls}]}, summed since the load."""
+    PACE = 12
+    """Request, empty."""
+    PACE_IS = 13
+    """Answer: JSON {work, rounds_ns}: the name of work that is always the same, nanoseconds of each round of it."""
 
 
 ANSWERS = frozenset(
-    {Kind.HELLO, Kind.LOADED, Kind.RAN, Kind.FAILED, Kind.REPEATED, Kind.MEMORY_IS, Kind.OPS_ARE},
+    {Kind.HELLO, Kind.LOADED, Kind.RAN, Kind.FAILED, Kind.REPEATED, Kind.MEMORY_IS, Kind.OPS_ARE, Kind.PACE_IS},
 )
 REQUESTS = frozenset(Kind) - ANSWERS
 

@@ -7,8 +7,9 @@ import platform
 import subprocess
 from pathlib import Path
 
+from ashore.cache import cache_folder
 from ashore.errors import TargetUnavailable
-from ashore_runtimes.cache import cache_folder, made_once
+from ashore_runtimes.cache import made_once
 from ashore_runtimes.native_build import build_key, files_of, require_programs, run_tool, source_folder
 
 _TELLER = "cpuinfo"

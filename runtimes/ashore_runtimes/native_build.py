@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ashore.cache import cache_folder
 from ashore.errors import TargetUnavailable
-from ashore_runtimes.cache import cache_folder, made_once
+from ashore_runtimes.cache import made_once
 from ashore_runtimes.wheels import DISTRIBUTIONS, Wheel, arm64_wheel, installed_wheels, last_lines
 
 _log = logging.getLogger("ashore.runtimes")

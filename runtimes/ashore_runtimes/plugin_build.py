@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
-from ashore_runtimes.cache import cache_folder, made_once
+from ashore.cache import cache_folder
+from ashore_runtimes.cache import made_once
 from ashore_runtimes.native_build import build_key, files_of, require_programs, run_tool, source_folder
 
 PLUGIN = "libashore_count.so"

@@ -13,9 +13,9 @@ from typing import Self, TypeVar
 
 from ashore.errors import ExecutionError, UsageError
 from ashore.types.artifact import Artifact
-from ashore.types.reading import MemoryReading, OpTimes
+from ashore.types.reading import MemoryReading, OpTimes, PaceReading
 from ashore.types.tensor import Array, Sample
-from ashore_runtimes.answers import Loaded, read_loaded, read_memory, read_ops, read_repeated
+from ashore_runtimes.answers import Loaded, read_loaded, read_memory, read_ops, read_pace, read_repeated
 from ashore_runtimes.child import Child
 from ashore_runtimes.edges import match_edge
 from ashore_runtimes.frames import Kind, LoadFlag, pack_frame
@@ -142,6 +142,12 @@ class RunnerSession:
         with self._lock:
             self._check_open()
             return self._ask(Kind.OPS, b"", Kind.OPS_ARE, read_ops)
+
+    def pace(self) -> PaceReading:
+        """Raises as ``ashore.interfaces.TellsPace.pace`` says."""
+        with self._lock:
+            self._check_open()
+            return self._ask(Kind.PACE, b"", Kind.PACE_IS, read_pace)
 
     def _ask(
         self,

@@ -49,6 +49,7 @@ def _serve(channel: Channel, requests: Requests) -> None:
         Kind.REPEAT: (Kind.REPEATED, requests.repeat),
         Kind.MEMORY: (Kind.MEMORY_IS, requests.memory),
         Kind.OPS: (Kind.OPS_ARE, requests.ops),
+        Kind.PACE: (Kind.PACE_IS, requests.pace),
     }
     _answer(channel, Kind.HELLO, requests.start, b"")
     while True:

@@ -105,6 +105,9 @@ class Requests:
     def ops(self, _: memoryview) -> tuple[Buffer, ...]:
         raise Refusal(Fault.UNSUPPORTED, "the Python runner does not time operators; the native one does")
 
+    def pace(self, _: memoryview) -> tuple[Buffer, ...]:
+        raise Refusal(Fault.UNSUPPORTED, "the Python runner does not tell the machine's pace; the native one does")
+
     def _loaded(self) -> Mailbox:
         if self._mailbox is None:
             raise Refusal(Fault.PROTOCOL_ERROR, "no model is loaded")

@@ -33,6 +33,7 @@ bool is_request(uint8_t kind) {
     case Kind::kRepeat:
     case Kind::kMemory:
     case Kind::kOps:
+    case Kind::kPace:
       return true;
     default:
       return false;

@@ -24,6 +24,8 @@ enum class Kind : uint8_t {
   kMemoryIs = 9,
   kOps = 10,
   kOpsAre = 11,
+  kPace = 12,
+  kPaceIs = 13,
 };
 
 // What came is no frame, or a frame whose body is not what its kind says.

@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "json.h"
 #include "memory.h"
+#include "pace.h"
 #include "sha256.h"
 #include "shapes.h"
 
@@ -56,6 +57,8 @@ void Session::answer(Kind request) {
       return repeat();
     case Kind::kMemory:
       return memory();
+    case Kind::kPace:
+      return pace();
     default:
       return ops();
   }
@@ -196,6 +199,8 @@ void Session::ops() {
   }
   frames_->send(Kind::kOpsAre, "{\"runs\":" + std::to_string(runs) + ",\"ops\":[" + json + "]}");
 }
+
+void Session::pace() { frames_->send(Kind::kPaceIs, pace_json()); }
 
 void Session::require_model() const {
   if (model_ == nullptr) throw ProtocolError("no model is loaded");

@@ -29,6 +29,7 @@ class Session {
   void repeat();
   void memory();
   void ops();
+  void pace();
 
   void check_sha256(const Mapping& file, const uint8_t* expected) const;
   void bind(const std::vector<uint8_t>& layout);

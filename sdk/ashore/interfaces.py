@@ -10,7 +10,7 @@ from typing import Protocol, Self, runtime_checkable
 from ashore.types.artifact import Artifact
 from ashore.types.conversion import Conversion, ConversionRequest, FileContents
 from ashore.types.profile import InstructionCounts
-from ashore.types.reading import MemoryReading, OpTimes
+from ashore.types.reading import MemoryReading, OpTimes, PaceReading
 from ashore.types.sensitivity import LayerCost, LayerReading
 from ashore.types.target import TargetInfo
 from ashore.types.tensor import Array, Sample, TensorSpec
@@ -185,6 +185,21 @@ class Target(Protocol):
             threads: for the engine, at least 1.
             timeout_s: longest time to load the model, and longest time of each run.
             count_ops: measure operators, for ``Session.ops``; the runs become slower.
+        """
+        ...
+
+
+@runtime_checkable
+class TellsPace(Protocol):
+    """What a session may offer besides: how fast its machine is at this moment."""
+
+    def pace(self) -> PaceReading:
+        """Several rounds of work that is always the same, done where the model runs; a few milliseconds in all.
+
+        They displace some of the model's data from the caches: warm up again before timing.
+
+        Raises:
+            ExecutionError: this runner cannot tell.
         """
         ...
 

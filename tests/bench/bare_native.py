@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ashore_runtimes.cache import cache_folder, made_once
+from ashore.cache import cache_folder
+from ashore_runtimes.cache import made_once
 from ashore_runtimes.native_build import build_key, host_build, run_tool, source_folder
 from ashore_runtimes.wheels import installed_wheels
 

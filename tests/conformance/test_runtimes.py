@@ -20,7 +20,7 @@ import pytest
 import ashore
 from ashore import registry
 from ashore.errors import ChecksumMismatch, EngineCrashed, ExecutionError, InputMismatch
-from ashore.interfaces import Session
+from ashore.interfaces import Session, TellsPace
 from ashore.types.artifact import Artifact
 from edges import affine_inputs, affine_manifest
 from programs import require_programs
@@ -211,3 +211,14 @@ def test_operators_are_timed_or_the_reason_is_given(affine: Artifact, place: str
         times = session.ops()
     assert times.runs == 1
     assert times.ops and all(op.calls > 0 and op.ns > 0 and op.name for op in times.ops)
+
+
+def test_the_pace_of_the_machine_is_told_or_the_reason_is_given(affine: Artifact, place: str) -> None:
+    with registry.get_target(place).open(affine, timeout_s=60.0) as session:
+        assert isinstance(session, TellsPace)
+        if session.runner == "python":
+            with pytest.raises(ExecutionError, match="the Python runner does not tell the machine's pace"):
+                session.pace()
+            assert session.memory().rss_bytes > 0, "it goes on"
+            return
+        assert min(session.pace().rounds_ns) > 0

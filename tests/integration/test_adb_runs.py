@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import ashore
+from ashore.cache import cache_folder
 from ashore.errors import DeviceTimeout, EngineCrashed, ExecutionError, TargetUnavailable, TransferFailed
 from ashore_runtimes import adb_client, adb_run
-from ashore_runtimes.cache import cache_folder
 from device import AdbServer, Phone
 from phones import ONES, eventually, failure, target_id, use
 

@@ -280,6 +280,19 @@ def test_operators_are_counted_only_where_asked(start: Start, tiny_files: Path) 
     assert client.ask(Kind.OPS)["message"] == "the model was not opened to count operator times"
 
 
+@pytest.mark.parametrize("place", ["host", "arm64", "bundle"])
+def test_the_pace_of_its_core_is_told_at_any_time(start: Start, tiny_files: Path, place: str) -> None:
+    client = start("litert", place)
+    before = client.ask(Kind.PACE)
+    client.load(tiny_files / "affine.tflite")
+    first = client.run(ZEBRA, APPLES["litert"]).outputs
+    after = client.ask(Kind.PACE)
+    assert before["work"] == after["work"] and "128x128" in after["work"]
+    assert [len(each["rounds_ns"]) for each in (before, after)] == [4, 4]
+    assert min(before["rounds_ns"] + after["rounds_ns"]) > 0
+    np.testing.assert_array_equal(client.run(ZEBRA, APPLES["litert"]).outputs[0], first[0])
+
+
 def test_an_unknown_engine() -> None:
     client = RunnerClient((*program("host"), "torch", "--threads", "1"))
     assert client.hello == {"error": "ImportError", "message": "there is no engine 'torch'"}

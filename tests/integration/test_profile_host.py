@@ -95,6 +95,15 @@ def test_bare_files_and_their_target_are_described(measured: Profile, files: Pat
     assert result.environment.load and result.environment.load.cores >= 1
 
 
+def test_the_machines_pace_is_measured_around_the_runs(measured: Profile, backend: str) -> None:
+    result = found(measured, "long", backend)
+    if result.target.runner != "native":
+        pytest.skip(result.skipped["environment.pace"])
+    pace = result.environment.pace
+    assert pace and min(pace.rounds_ns) > 0 and pace.best_ns > 0
+    assert len(pace.rounds_ns) == 3 * 5 * 4, "three processes; before, between and after four parts"
+
+
 def test_a_profile_survives_the_file_and_equals_itself(measured: Profile, tmp_path: Path) -> None:
     ashore.save_profile(measured, tmp_path / "profile.json")
     assert ashore.load_profile(tmp_path / "profile.json") == measured

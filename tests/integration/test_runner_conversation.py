@@ -26,6 +26,7 @@ from ashore.errors import (
     UsageError,
 )
 from ashore.types.artifact import Artifact
+from ashore.types.reading import PaceReading
 from ashore_runtimes.frames import Kind, Slot, join_layout, pack_layout
 from ashore_runtimes.launch import Launch
 from ashore_runtimes.session import RunnerSession
@@ -108,10 +109,11 @@ def open_scripted(tmp_path: Path) -> Any:
 
 def test_what_the_runner_tells_is_the_sessions(open_scripted: Open) -> None:
     times = frame(Kind.REPEATED, struct.pack("<3Q", 8, 9, 10))
+    pace = frame(Kind.PACE_IS, {"work": "a product", "rounds_ns": [150, 151]})
     ops = {"runs": 4, "ops": [{"name": "a", "type": "CONV", "delegated": True, "ns": 6, "calls": 4}]}
     now = MEMORY | {"swap_bytes": 1, "pss_bytes": 2}
     session = open_scripted(
-        hello(), loaded(), INLINE, times, frame(Kind.MEMORY_IS, now), frame(Kind.OPS_ARE, ops), count_ops=True
+        hello(), loaded(), INLINE, times, frame(Kind.MEMORY_IS, now), frame(Kind.OPS_ARE, ops), pace, count_ops=True
     )
 
     assert (session.runner, session.engine_version, session.load_ns, session.planned_bytes) == ("native", "2", 5, 64)
@@ -125,6 +127,7 @@ def test_what_the_runner_tells_is_the_sessions(open_scripted: Open) -> None:
     assert [(op.name, op.type, op.delegated, op.ns, op.calls) for op in session.ops().ops] == [
         ("a", "CONV", True, 6, 4)
     ]
+    assert session.pace() == PaceReading("a product", (150, 151))
 
 
 def test_what_the_runner_does_not_tell_is_absent(open_scripted: Open) -> None:
@@ -170,6 +173,15 @@ def test_a_greeting_that_is_none_is_told_at_once(open_scripted: Open, case: str)
 def test_a_description_that_makes_no_sense_is_refused(open_scripted: Open, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(EngineCrashed, match=rf"answered out of turn while loading net\.tflite.*({words})"):
         open_scripted(hello(), loaded(**changes))
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"work": "a"}, {"rounds_ns": [5]}, {"work": "a", "rounds_ns": []}, {"work": "a", "rounds_ns": [5, 0]}]
+)
+def test_a_pace_that_makes_no_sense_ends_the_runner(open_scripted: Open, body: dict[str, Any]) -> None:
+    session = open_scripted(hello(), loaded(), frame(Kind.PACE_IS, body))
+    with pytest.raises(EngineCrashed, match=r"answered out of turn while running net\.tflite"):
+        session.pace()
 
 
 @pytest.mark.parametrize("shared", [True, False])

@@ -65,7 +65,7 @@ def test_a_quiet_machine_gives_no_warning(quiet: Result) -> None:
         ),
         (loaded(others=1.3), "shared: other processes took 1.3 of 4 cores during the runs"),
         (loaded(others=None, average_before=2.5), "shared: the load average was 2.5 on 4 cores before the runs"),
-        (loaded(stolen=0.1), "shared: the hypervisor took 0.10 cores away during the runs"),
+        (loaded(stolen=0.1), "stolen: the hypervisor took 10% of a core away during the runs"),
         (loaded(throttle_events=3), "throttled: the processor lowered its clock 3 times during the runs"),
         (
             loaded(throttled_ns=50 * MS),
@@ -195,7 +195,7 @@ def test_a_phones_state_is_read_on_the_phone(model: Path, places: dict) -> None:
     assert environment.load.others is None, "our own process there has no number here"
     assert "hot: 37 °C after the runs, above 35 °C clocks are lowered" in result.warnings
     assert "shared: the load average was 2.5 on 2 cores before the runs" in result.warnings
-    assert not [name for name in result.skipped if name.startswith("environment")]
+    assert [name for name in result.skipped if name.startswith("environment")] == ["environment.pace"]
 
 
 def test_what_a_phone_does_not_show_is_absent_with_the_reason(model: Path, places: dict) -> None:
@@ -209,7 +209,7 @@ def test_what_a_phone_does_not_show_is_absent_with_the_reason(model: Path, place
         "no temperature sensor can be read (/sys/class/thermal, /sys/class/hwmon)"
     )
     assert {name for name in first.skipped if name.startswith("environment")} == {
-        f"environment.{name}" for name in ("governor", "frequencies", "temperature", "load")
+        f"environment.{name}" for name in ("governor", "frequencies", "temperature", "load", "pace")
     }
     assert second.skipped["environment"] == "this target offers no way to read the state of its machine"
 
@@ -256,9 +256,16 @@ def test_windows_add_up_and_what_lies_between_does_not_count(monkeypatch: pytest
     assert (load.throttled_ns, load.throttle_events, load.cores) == (4_000_000, 2, 1)
 
 
-def test_a_moment_is_too_short_for_shares() -> None:
-    watch = Watch(lambda path: machine(1, 1, 1, 1).get(path), 1)
+@pytest.mark.parametrize(("wall_s", "stolen"), [(0.3, None), (0.4, 0.025)])
+def test_a_moment_is_too_short_for_shares(monkeypatch: pytest.MonkeyPatch, wall_s: float, stolen: float | None) -> None:
+    from ashore.profiling import machine as readings
+
+    now, files = [0.0], machine(1, 1, 1, 1)
+    monkeypatch.setattr(readings.time, "monotonic", lambda: now[0])
+    watch = Watch(lambda path: files.get(path), 1)
     watch.begin()
+    now[0], files = wall_s, machine(1, 2, 1, 1)
     watch.end(1)
-    load = watch.environment()[0].load
-    assert load and (load.others, load.stolen) == (None, None)
+    found = watch.environment()[0]
+    assert found.load and found.load.stolen == (stolen and pytest.approx(stolen))
+    assert "stolen" not in disturbances(warnings_of(result(environment=found))), "a hundredth of a second is no theft"

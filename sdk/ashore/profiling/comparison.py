@@ -7,9 +7,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from ashore.errors import UsageError
+from ashore.profiling.noise import PACE_LIMIT
+from ashore.profiling.paces import slowdown_between
 from ashore.profiling.pairing import Pair, pair_up
 from ashore.profiling.profiles import load_profile
-from ashore.profiling.statistics import Interval, latency_of, ratio_of
+from ashore.profiling.statistics import Interval, Ratio, latency_of, ratio_of
 from ashore.types.profile import Profile, Result
 from ashore.types.target import TargetKind
 
@@ -55,6 +57,7 @@ class Difference:
 
     ``change`` is new / base, but for SQNR the difference new - base in dB. ``interval`` is the change's, where there
     are samples. ``exceeded`` says whether it is beyond ``limit`` (in the unit of ``change``; None where there is none).
+    ``undecided``: it would be the other way round, were the machine's own pace taken off; then it is not ``exceeded``.
     """
 
     metric: Metric
@@ -64,6 +67,7 @@ class Difference:
     interval: Interval | None = None
     limit: float | None = None
     exceeded: bool = False
+    undecided: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,7 @@ def compare(
     Results are paired by artifact (name, backend, precision), target, threads and mode. Two profiles of one artifact
     each, of the same model name, may differ in precision or backend. A run is too slow when the ratio of medians is
     beyond the threshold and its 95 % interval lies above 1; instructions, which repeat, count without an interval.
+    Where that hangs on the pace of the machine itself, which was not the same for both, it is undecided.
 
     Raises:
         UsageError: nothing in them may be compared; the message says what stands against it.
@@ -157,10 +162,16 @@ def _latency(base: Result, new: Result, thresholds: Thresholds) -> Difference | 
         return None
     ratio = ratio_of(base.samples_by_repeat, new.samples_by_repeat)
     limit = 1 + thresholds.slower_percent / 100
-    exceeded = ratio.value > limit and ratio.interval.low > 1.0
-    return Difference(
-        Metric.LATENCY, before.median_ns, after.median_ns, ratio.value, ratio.interval, limit, exceeded=exceeded
-    )
+    drift = slowdown_between(base.environment.pace, new.environment.pace) or 0.0
+    exceeded = _too_slow(ratio, limit, 0.0)
+    undecided = abs(drift) > PACE_LIMIT and _too_slow(ratio, limit, drift) != exceeded
+    figures = (Metric.LATENCY, before.median_ns, after.median_ns, ratio.value, ratio.interval, limit)
+    return Difference(*figures, exceeded=exceeded and not undecided, undecided=undecided)
+
+
+def _too_slow(ratio: Ratio, limit: float, drift: float) -> bool:
+    """``drift``: the share by which the machine itself was slower, taken off."""
+    return ratio.value / (1 + drift) > limit and ratio.interval.low / (1 + drift) > 1.0
 
 
 def _instructions(base: Result, new: Result, thresholds: Thresholds) -> Difference | None:

@@ -6,13 +6,15 @@ import time
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from ashore.errors import EngineCrashed, ExecutionError
+from ashore.interfaces import Session, TellsPace
 from ashore.profiling import machine
 from ashore.profiling.machine import Counters, ReadText
 from ashore.types.profile import Environment, Load, Temperature
 
 _Number = TypeVar("_Number", int, float)
-_LEAST_WINDOW_S = 0.5
-"""Kernels count time in hundredths of a second: shares over less than this say nothing."""
+_LEAST_WINDOW_S = 0.35
+"""Kernels count time in hundredths of a second: one of them, in less than this, would look like a disturbance."""
 _ABSENT = {
     "governor": "the system does not show the governor of its processor (/sys/devices/system/cpu/cpu0/cpufreq)",
     "frequencies": "the system does not show the clocks of its processor (/sys/devices/system/cpu/cpu0/cpufreq)",
@@ -102,6 +104,32 @@ class Watch:
     def _per_second(self, seconds: float | None) -> float | None:
         wall = sum(window.counted.wall_s for window in self._windows)
         return None if seconds is None or wall < _LEAST_WINDOW_S else seconds / wall
+
+
+@dataclass
+class PaceWatch:
+    """Collects the machine's pace from the sessions of one result; ``absent`` says why there is none."""
+
+    work: str = ""
+    rounds_ns: list[int] = field(default_factory=list)
+    absent: str | None = None
+
+    def take(self, session: Session) -> None:
+        """Raises EngineCrashed where the session ends of it."""
+        if self.absent is not None:
+            return
+        if not isinstance(session, TellsPace):
+            self.absent = "this target does not tell the pace of its machine"
+            return
+        try:
+            reading = session.pace()
+        except EngineCrashed:
+            raise
+        except ExecutionError as error:
+            self.absent = error.message.splitlines()[0]
+            return
+        self.work = reading.work
+        self.rounds_ns += reading.rounds_ns
 
 
 def _total(values: list[_Number | None]) -> _Number | None:

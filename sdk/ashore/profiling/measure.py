@@ -20,10 +20,11 @@ from ashore.profiling.environment import Watch
 from ashore.profiling.inputs import Inputs
 from ashore.profiling.machine import ReadText, read_local
 from ashore.profiling.noise import HOT_CELSIUS, warnings_of
+from ashore.profiling.paces import learn_best, typical_ns
 from ashore.profiling.passes import Case, LatencyPass, count_instructions, measure_memory, measure_ops
 from ashore.profiling.sustained import measure_sustained
 from ashore.types.artifact import Artifact
-from ashore.types.profile import Mode, Profile, ProfiledArtifact, Result, Settings
+from ashore.types.profile import Mode, Pace, Profile, ProfiledArtifact, Result, Settings
 from ashore.types.target import TargetInfo, TargetKind
 
 _Measured = TypeVar("_Measured")
@@ -46,6 +47,7 @@ class _Work:
     latency: LatencyPass
     cooling: Cooling
     result: Result
+    pace: Pace | None = None
     skipped: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -103,6 +105,7 @@ def profile(
     _check(threads, sustained_minutes)
     works = _plan(artifacts, targets, threads, _SETTINGS[_mode(mode)], progress)
     _time_all(works, progress)
+    _judge_paces(works)
     for work in works:
         _measure_rest(work, ops, sustained_minutes, progress)
     return Profile(
@@ -178,7 +181,16 @@ def _work(
 ) -> _Work:
     result = Result(described, describe_target(info, case.artifact.backend), case.settings)
     watch = Watch(_reader(case.target, info), info.cores)
-    return _Work(case, described, info, LatencyPass(case, watch), cooling, result, dict(skipped), list(info.notes))
+    return _Work(
+        case,
+        described,
+        info,
+        LatencyPass(case, watch),
+        cooling,
+        result,
+        skipped=dict(skipped),
+        notes=list(info.notes),
+    )
 
 
 def _reader(target: Target, info: TargetInfo) -> ReadText | None:
@@ -198,6 +210,18 @@ def _time_one(work: _Work, turn: int, progress: Progress) -> None:
     work.cooling.wait(lambda stage: progress(f"{work.title}: {stage}"))
     progress(f"{work.title}: latency, process {turn + 1} of {work.case.settings.repeats}")
     work.latency.repeat()
+
+
+def _judge_paces(works: Sequence[_Work]) -> None:
+    """By the best that is known of each machine, to which all of its results contribute first."""
+    groups: dict[tuple[str, str], list[_Work]] = {}
+    for work in works:
+        if work.latency.pace.rounds_ns:
+            groups.setdefault((work.info.id, work.latency.pace.work), []).append(work)
+    for (_, name), group in groups.items():
+        best_ns = learn_best(group[0].result.target, name, [typical_ns(work.latency.pace.rounds_ns) for work in group])
+        for work in group:
+            work.pace = Pace(name, tuple(work.latency.pace.rounds_ns), best_ns)
 
 
 def _measure_rest(work: _Work, ops: bool, minutes: float | None, progress: Progress) -> None:
@@ -223,6 +247,8 @@ def _keep_latency(work: _Work) -> None:
     samples, repeats, thinned = work.latency.thinned()
     environment, absent = work.latency.watch.environment()
     work.skipped |= absent
+    if work.pace is None and work.latency.pace.absent:
+        work.skipped["environment.pace"] = work.latency.pace.absent
     work.notes += [thinned] if thinned else []
     work.notes += [_NOT_COOL] if work.cooling.gave_up else []
     target = replace(
@@ -235,7 +261,7 @@ def _keep_latency(work: _Work) -> None:
         first_run_ns=round(median(repeat.first_run_ns for repeat in repeats)),
         latency_ns=samples,
         repeats=repeats,
-        environment=environment,
+        environment=replace(environment, pace=work.pace),
     )
 
 

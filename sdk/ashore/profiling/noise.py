@@ -6,20 +6,23 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ashore.profiling.paces import pace_ns, slowdown
 from ashore.profiling.statistics import Latency, latency_of
-from ashore.types.profile import InputsOrigin, Load, Result
+from ashore.types.profile import InputsOrigin, Load, Pace, Result
 from ashore.types.target import TargetKind
 
 SPREAD_LIMIT = 0.05
 """MLPerf asks that repeated measurements agree within 5 %; so must runs, processes, and the beginning and the end."""
+PACE_LIMIT = 0.03
+"""Models differ by about as much as the pace does, so that two within it agree within 5 %."""
 BUSY_SHARE = 0.25
-STOLEN_CORES = 0.05
+STOLEN_CORES = 0.03
 THROTTLED_SHARE = 0.01
 HOT_CELSIUS = {TargetKind.HOST: 90.0, TargetKind.EMULATOR: 90.0, TargetKind.DEVICE: 35.0}
 """Phones slow down long before servers do."""
 _LEAST_RUNS_FOR_DRIFT = 16
 _SEPARATED = 0.95
-_KINDS = frozenset({"noisy", "not repeatable", "slowing", "hot", "shared", "throttled"})
+_KINDS = frozenset({"noisy", "not repeatable", "slowing", "hot", "shared", "slow", "stolen", "throttled"})
 
 
 def warnings_of(result: Result) -> tuple[str, ...]:
@@ -81,9 +84,19 @@ def _of_environment(result: Result) -> Iterator[str]:
     limit = HOT_CELSIUS[result.target.kind]
     if temperature is not None and temperature.after_celsius > limit:
         yield f"hot: {temperature.after_celsius:.0f} °C after the runs, above {limit:.0f} °C clocks are lowered"
+    if environment.pace is not None:
+        yield from _of_pace(environment.pace)
     if environment.load is not None and result.target.kind is not TargetKind.EMULATOR:
         yield from _of_load(environment.load, result.settings.threads)
         yield from _of_quota(environment.load, sum(result.latency_ns or ()))
+
+
+def _of_pace(pace: Pace) -> Iterator[str]:
+    if slowdown(pace) > PACE_LIMIT:
+        yield (
+            f"slow: the machine ran {slowdown(pace):.0%} slower than its best ({pace_ns(pace) / 1000:.0f} µs for what "
+            f"took {pace.best_ns / 1000:.0f} µs), {PACE_LIMIT:.0%} is quiet; profile again when its neighbours are"
+        )
 
 
 def _of_load(load: Load, threads: int) -> Iterator[str]:
@@ -94,7 +107,7 @@ def _of_load(load: Load, threads: int) -> Iterator[str]:
     if load.others is None and load.average_before > cores / 2:
         yield f"shared: the load average was {load.average_before:.1f} on {cores} cores before the runs"
     if load.stolen is not None and load.stolen > STOLEN_CORES:
-        yield f"shared: the hypervisor took {load.stolen:.2f} cores away during the runs"
+        yield f"stolen: the hypervisor took {load.stolen:.0%} of a core away during the runs"
     if load.throttle_events:
         yield f"throttled: the processor lowered its clock {load.throttle_events} times during the runs"
 

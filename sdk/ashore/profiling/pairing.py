@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from ashore.errors import UsageError
-from ashore.profiling.noise import disturbances
+from ashore.profiling.noise import PACE_LIMIT, disturbances
+from ashore.profiling.paces import slowdown_between
 from ashore.types.profile import Profile, Result
 from ashore.types.target import TargetKind
 
@@ -150,3 +151,7 @@ def _notes(before: Result, after: Result) -> Iterator[str]:
     ]
     if disturbed:
         yield f"measured on a disturbed machine ({'; '.join(disturbed)})"
+    drift = slowdown_between(before.environment.pace, after.environment.pace) or 0.0
+    if abs(drift) > PACE_LIMIT:
+        how = "slower" if drift > 0 else "faster"
+        yield f"the machine itself ran {abs(drift):.0%} {how} for the new profile: profile both again in one sitting"

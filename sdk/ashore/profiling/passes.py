@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ashore.errors import TargetUnavailable
 from ashore.interfaces import CountsInstructions, Session, Target
-from ashore.profiling.environment import Watch
+from ashore.profiling.environment import PaceWatch, Watch
 from ashore.profiling.inputs import Inputs
 from ashore.profiling.modules import with_modules
 from ashore.types.artifact import Artifact
@@ -21,6 +21,10 @@ _INSTRUCTION_RUNS = 3
 _SLICE_NS = 5_000_000_000
 """A request for more runs than fit in about this time is cut, so that progress shows and limits of time hold."""
 _SLICE_RUNS = 50_000
+_LEAST_PARTS = 4
+"""Neighbours come and go within a tenth of a second: their moments must be met in between, too."""
+_WARM_AGAIN_RUNS = 1
+"""The first run after the pace was taken is 1 to 3 % slower than others, the second at most 1 %."""
 _KEPT_SAMPLES = 60_000
 """Of one result; more are thinned out evenly, or the file of a thorough profile of a tiny model has hundreds of MB."""
 
@@ -53,18 +57,31 @@ class LatencyPass:
     repeats: list[ColdRepeat] = field(default_factory=list)
     runner: str = ""
     engine_version: str = ""
+    pace: PaceWatch = field(default_factory=PaceWatch)
 
     def repeat(self) -> None:
-        settings = self.case.settings
         self.watch.begin()
         with self.case.open() as session:
             self.runner, self.engine_version = session.runner, session.engine_version
             first_ns = self.case.first_run(session)
-            timed(session, settings.warmup, 0, first_ns)
-            samples = timed(session, settings.runs, round(settings.min_seconds * 1e9 / settings.repeats), first_ns)
+            samples = self._timed_parts(session, first_ns)
             self.watch.end(session.pid)
             self.repeats.append(ColdRepeat(session.load_ns, first_ns, len(samples)))
         self.samples += samples
+
+    def _timed_parts(self, session: Session, first_ns: int) -> list[int]:
+        """With the machine's pace before, between and after; what that leaves in the caches, warm-ups replace."""
+        settings = self.case.settings
+        least_ns = round(settings.min_seconds * 1e9 / settings.repeats)
+        parts = max(_LEAST_PARTS, round(least_ns / _SLICE_NS))
+        samples: list[int] = []
+        for part in range(parts):
+            self.pace.take(session)
+            timed(session, _WARM_AGAIN_RUNS if part else settings.warmup, 0, first_ns)
+            runs = settings.runs * (part + 1) // parts - settings.runs * part // parts
+            samples += timed(session, runs, least_ns // parts, first_ns)
+        self.pace.take(session)
+        return samples
 
     def thinned(self) -> tuple[tuple[int, ...], tuple[ColdRepeat, ...], str | None]:
         """Samples, repeats that count them, and a warning where not every sample is kept."""

@@ -128,6 +128,11 @@ def _check_result(result: Result, where: str) -> None:
         raise ArtifactError(f"{where}: settings say {settings.threads} threads, {settings.runs} runs", _AGAIN)
     if samples is not None and not samples:
         raise ArtifactError(f"{where}: latency_ns is empty; what was not measured is left out", _AGAIN)
+    pace = result.environment.pace
+    if pace and not (pace.rounds_ns and pace.best_ns and min(pace.rounds_ns)):
+        raise ArtifactError(
+            f"{where}: its pace has no rounds, or one of 0 ns; what was not measured is left out", _AGAIN
+        )
     counted = sum(repeat.runs for repeat in result.repeats)
     if result.repeats and counted != len(samples or ()):
         raise ArtifactError(f"{where}: its repeats count {counted} runs, latency_ns has {len(samples or ())}", _AGAIN)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import attrgetter
 from xml.etree import ElementTree
 
 from ashore.profiling.comparison import ComparedPair, Comparison, Difference, Metric
 
+_EXCEEDED, _UNDECIDED = attrgetter("exceeded"), attrgetter("undecided")
 COLUMNS = ("what", "metric", "base", "new", "change", "95 % interval", "limit", "verdict")
 
 
@@ -23,13 +26,18 @@ def notes_of(comparison: Comparison) -> list[str]:
 
 def verdict_of(comparison: Comparison) -> str:
     """One sentence."""
-    failed = [
+    told = {"beyond the threshold": _EXCEEDED, "undecided, as the machine's own pace differed": _UNDECIDED}
+    found = {words: _changes(comparison, concerns) for words, concerns in told.items()}
+    return ". ".join(f"{words}: {'; '.join(each)}" for words, each in found.items() if each) or "within the thresholds"
+
+
+def _changes(comparison: Comparison, concerns: Callable[[Difference], bool]) -> list[str]:
+    return [
         f"{pair.title}: {difference.metric} {change_text(difference)}"
         for pair in comparison.pairs
         for difference in pair.differences
-        if difference.exceeded
+        if concerns(difference)
     ]
-    return f"beyond the threshold: {'; '.join(failed)}" if failed else "within the thresholds"
 
 
 def markdown_of(comparison: Comparison) -> str:
@@ -68,6 +76,8 @@ def _add_case(suite: ElementTree.Element, pair: ComparedPair, difference: Differ
     text = f"{difference.metric} {base} → {new}, {change} (limit {limit}, interval {interval or 'none'})"
     if difference.exceeded:
         ElementTree.SubElement(case, "failure", message=text).text = "\n".join(pair.notes) or verdict
+    elif difference.undecided:
+        ElementTree.SubElement(case, "skipped", message=f"{verdict}: {text}")
     else:
         ElementTree.SubElement(case, "system-out").text = text
 
@@ -88,6 +98,8 @@ def _cells(difference: Difference) -> tuple[str, ...]:
 def _verdict(difference: Difference) -> str:
     if difference.exceeded:
         return "EXCEEDED"
+    if difference.undecided:
+        return "undecided: the machine's own pace differed"
     if difference.limit is None:
         return "no limit"
     beyond = difference.metric is Metric.LATENCY and difference.change > difference.limit

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ashore.profiling.statistics import Latency, latency_of
 from ashore.report.figures import plural
+from ashore.report.paces import told_of_paces
 from ashore.types.profile import Mode, Profile, Result
 from ashore.types.target import TargetKind
 
@@ -72,7 +73,7 @@ class Entry:
 
 def collect(sources: Sequence[Source]) -> tuple[Entry, ...]:
     """Entries of all profiles, in order, grouped by conditions."""
-    found = [(source.name, _timeless(result)) for source in sources for result in source.profile.results]
+    found = told_of_paces([(source.name, _timeless(each)) for source in sources for each in source.profile.results])
     subjects = _subjects([result for _, result in found])
     titled = _titled([_conditions(result) for _, result in found])
     order = list(titled.values())

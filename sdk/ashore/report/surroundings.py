@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ashore.profiling.paces import pace_ns, slowdown
 from ashore.profiling.statistics import CONFIDENCE
 from ashore.report import figures
 from ashore.report.alike import grouped, merged
@@ -134,6 +135,11 @@ def _others(environment: Environment) -> str | None:
     return f"{load.others:.2f} cores to other processes{stolen}"
 
 
+def _pace(environment: Environment) -> str | None:
+    pace = environment.pace
+    return f"{slowdown(pace):+.0%} of time against its best, {pace_ns(pace) / 1000:.0f} µs" if pace else None
+
+
 def _throttled(environment: Environment) -> str | None:
     load = environment.load
     if load is None or (load.throttled_ns is None and load.throttle_events is None):
@@ -153,6 +159,7 @@ _FACTS: tuple[Fact, ...] = (
     ("load average", _load),
     ("taken by others", _others),
     ("throttled", _throttled),
+    ("pace", _pace),
 )
 
 

@@ -225,11 +225,24 @@ class Load:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How fast the machine was: ``rounds_ns`` are the times of work that is always the same, around the timed runs.
+
+    ``work`` names it: times of another are not comparable. ``best_ns`` is the best that was known of this machine.
+    """
+
+    work: str
+    rounds_ns: tuple[int, ...]
+    best_ns: int
+
+
+@dataclass(frozen=True)
 class Environment:
     governor: str | None = None
     frequencies: tuple[CoreFrequency, ...] | None = None
     temperature: Temperature | None = None
     load: Load | None = None
+    pace: Pace | None = None
 
 
 @dataclass(frozen=True)

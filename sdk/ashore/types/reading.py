@@ -44,3 +44,11 @@ class OpTimes:
 
     runs: int
     ops: tuple[OpTime, ...]
+
+
+@dataclass(frozen=True)
+class PaceReading:
+    """How fast the core of the model's process was: nanoseconds of each round of the same ``work``."""
+
+    work: str
+    rounds_ns: tuple[int, ...]
