@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 from ashore.errors import EngineCrashed, TargetUnavailable
@@ -24,6 +25,14 @@ _T = TypeVar("_T")
 
 GRACE_S = 2.0
 """From the end of the conversation to SIGTERM, and from there to SIGKILL."""
+
+
+@dataclass(frozen=True)
+class Coming:
+    """An answer that will probably come after ``due_s``; ``rehearse`` does, without any effect, what will follow."""
+
+    due_s: float
+    rehearse: Callable[[], object]
 
 
 class Child:
@@ -80,12 +89,11 @@ class Child:
         answer: Kind,
         read: Callable[[bytes], _T],
         timeout_s: float,
-        due_s: float | None = None,
+        coming: Coming | None = None,
     ) -> _T:
         """Send the frame ``request``, wait for its answer, and ``read`` it.
 
-        ``read`` raises ProtocolError for what it cannot read. ``due_s`` is how long the engine will probably take,
-        where that is known.
+        ``read`` raises ProtocolError for what it cannot read. ``coming`` is what is known of it.
 
         Raises:
             AshoreError: the runner reports a failure, and goes on.
@@ -93,7 +101,7 @@ class Child:
             ExecutionError, TargetError: it died or took longer than ``timeout_s``, in the words of ``Launch.explain``.
         """
         self._log.mark()
-        return self._exchange(request, answer, read, timeout_s, due_s)
+        return self._exchange(request, answer, read, timeout_s, coming)
 
     def end(self, grace_s: float = GRACE_S, why: str = "it was closed") -> None:
         if self.over:
@@ -122,10 +130,10 @@ class Child:
         answer: Kind,
         read: Callable[[bytes], _T],
         timeout_s: float,
-        due_s: float | None = None,
+        coming: Coming | None = None,
     ) -> _T:
         try:
-            got, body = self._converse(request, timeout_s, due_s)
+            got, body = self._converse(request, timeout_s, coming)
             if got is answer:
                 return read(body)
             failure = read_failure(body) if got is Kind.FAILED else None
@@ -142,20 +150,28 @@ class Child:
             self._report_nonsense(f"{got.name} in place of {answer.name}")
         raise reported_error(failure, self.doing, self._ending().tail)
 
-    def _converse(self, request: bytes, timeout_s: float, due_s: float | None) -> tuple[Kind, bytes]:
+    def _converse(self, request: bytes, timeout_s: float, coming: Coming | None) -> tuple[Kind, bytes]:
         begin_s = time.monotonic()
         threads = self._launch.threads or 0
         CORES.take(threads)
         try:
-            due_s = min(due_s, timeout_s) if threads and due_s is not None and CORES.one_is_free else None
-            begun = self._turn.take(request, due_s) if self._turn is not None and due_s is not None else None
-            if begun is None:
+            begun = b""
+            if threads and coming is not None and CORES.one_is_free:
+                begun = self._watched(request, timeout_s, coming)
+            else:
                 self._channel.put(request, timeout_s)
-                if due_s is not None:
-                    watch(self._answers_fd, due_s)
-            return self._channel.receive(max(0.0, begin_s + timeout_s - time.monotonic()), begun or b"")
+            return self._channel.receive(max(0.0, begin_s + timeout_s - time.monotonic()), begun)
         finally:
             CORES.give_back(threads)
+
+    def _watched(self, request: bytes, timeout_s: float, coming: Coming) -> bytes:
+        """Send it, and be awake when the answer is due; the beginning of it, if it was read."""
+        due_s = min(coming.due_s, timeout_s)
+        begun = None if self._turn is None else self._turn.take(request, due_s, coming.rehearse)
+        if begun is None:
+            self._channel.put(request, timeout_s)
+            watch(self._answers_fd, due_s)
+        return begun or b""
 
     def _report_hang(self, limit_s: float, cause: Exception) -> NoReturn:
         ending = self._ending(limit_s=limit_s)

@@ -16,7 +16,7 @@ from ashore.types.artifact import Artifact
 from ashore.types.reading import MemoryReading, OpTimes, PaceReading
 from ashore.types.tensor import Array, Sample
 from ashore_runtimes.answers import Loaded, read_loaded, read_memory, read_ops, read_pace, read_repeated
-from ashore_runtimes.child import Child
+from ashore_runtimes.child import Child, Coming
 from ashore_runtimes.edges import match_edge
 from ashore_runtimes.frames import Kind, LoadFlag, pack_frame
 from ashore_runtimes.inputs import accept_inputs
@@ -95,11 +95,16 @@ class RunnerSession:
         with self._lock:
             self._check_open()
             request = self._transport.write(arrays)
-            due_s = self.last_run_ns / 1e9 if self._has_run else None
+            coming = Coming(self.last_run_ns / 1e9, partial(self._rehearse, inputs)) if self._has_run else None
             ask = self._child.ask
-            self.last_run_ns, results = ask(request, Kind.RAN, self._transport.read, self._timeout_s, due_s)
+            self.last_run_ns, results = ask(request, Kind.RAN, self._transport.read, self._timeout_s, coming)
             self._has_run = True
             return results
+
+    def _rehearse(self, inputs: Mapping[str, Array]) -> None:
+        """All that comes before and after a run, but for its arrays."""
+        accept_inputs(self._in_file, self._dtypes, inputs)
+        self._transport.rehearse()
 
     def input_buffers(self) -> Sample:
         """Raises as ``ashore.interfaces.Session.input_buffers`` says."""

@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 
@@ -23,11 +24,6 @@ constexpr size_t kMostWarmedBytes = 1 << 20, kLineBytes = 64;
 
 std::atomic<uint64_t> considerate_until_ns{0};
 
-uint64_t lead_ns(uint64_t due_ns) {
-  const bool stays_awake = due_ns <= kLongestWatchNs && now_ns() >= considerate_until_ns.load();
-  return stays_awake ? due_ns : kLeadNs;
-}
-
 // As poll, for at most `limit_ns`.
 int wait(pollfd* fd, uint64_t limit_ns) {
   const timespec limit = {static_cast<time_t>(limit_ns / 1000000000u), static_cast<long>(limit_ns % 1000000000u)};
@@ -44,43 +40,53 @@ void take_back(const void* memory, size_t bytes) {
   for (size_t offset = 0; offset < bytes; offset += kLineBytes) __builtin_prefetch(at + offset, 1);
 }
 
-// Looks until something is there or it is late. Calls `shortly` once, when the answer is about to come.
-template <typename Shortly>
-int look(pollfd* answer, uint64_t due_at_ns, Shortly shortly) {
-  bool was_called = false;
+// As poll, looking again and again until then.
+int look(pollfd* answer, uint64_t until_ns) {
   uint64_t last_ns = now_ns();
-  while (last_ns < due_at_ns + kPatienceNs) {
-    const int found = poll(answer, 1, 0);
-    if (found != 0) return found;
-    if (!was_called && last_ns + kLeadNs >= due_at_ns) {
-      shortly();
-      was_called = true;
-    }
+  int found = 0;
+  while ((found = poll(answer, 1, 0)) == 0 && last_ns < until_ns) {
     const uint64_t now = now_ns();
     if (now - last_ns > kInterruptedNs) considerate_until_ns = now + kConsiderateNs;
     last_ns = now;
   }
-  return 0;
+  return found;
 }
 
-int watch(int fd, uint64_t due_ns, const ashore_memory& inputs) {
-  pollfd answer = {fd, POLLIN, 0};
-  const uint64_t due_at_ns = now_ns() + due_ns, lead = lead_ns(due_ns);
-  const int found = due_ns > lead ? wait(&answer, due_ns - lead) : 0;
-  if (found != 0) return found;
-  return look(&answer, due_at_ns, [&inputs] {
-    if (inputs.size_bytes <= kMostWarmedBytes) take_back(inputs.data, inputs.size_bytes);
-  });
+bool stays_awake(uint64_t due_ns) { return due_ns <= kLongestWatchNs && now_ns() >= considerate_until_ns.load(); }
+
+// As poll, until the answer is about to come.
+int wait_for(pollfd* answer, uint64_t due_ns, uint64_t due_at_ns) {
+  if (due_ns <= kLeadNs) return poll(answer, 1, 0);
+  return stays_awake(due_ns) ? look(answer, due_at_ns - kLeadNs) : wait(answer, due_ns - kLeadNs);
+}
+
+int64_t take(const ashore_conversation& with, int found) {
+  const ssize_t got = found < 0 ? -1 : read(with.answers_fd, with.answer.data, with.answer.size_bytes);
+  return got < 0 ? -errno : got;
 }
 
 }  // namespace
 }  // namespace ashore
 
-__attribute__((visibility("default"))) int64_t ashore_turn(const ashore_conversation* with, const void* request,
-                                                           size_t request_bytes, uint64_t due_ns) {
+#define ASHORE_EXPORT extern "C" __attribute__((visibility("default")))
+
+ASHORE_EXPORT int64_t ashore_turn(ashore_conversation* with, const void* request, size_t request_bytes,
+                                  uint64_t due_ns) {
   if (write(with->requests_fd, request, request_bytes) < 0) return -errno;
-  const int found = ashore::watch(with->answers_fd, due_ns, with->inputs);
-  if (found == 0) return -ETIME;
-  const ssize_t got = found < 0 ? -1 : read(with->answers_fd, with->answer.data, with->answer.size_bytes);
-  return got < 0 ? -errno : got;
+  with->due_at_ns = ashore::now_ns() + due_ns;
+  pollfd answer = {with->answers_fd, POLLIN, 0};
+  const int found = ashore::wait_for(&answer, due_ns, with->due_at_ns);
+  if (found != 0) return ashore::take(*with, found);
+  if (with->inputs.size_bytes <= ashore::kMostWarmedBytes) {
+    ashore::take_back(with->inputs.data, with->inputs.size_bytes);
+  }
+  return -EINPROGRESS;
+}
+
+ASHORE_EXPORT int64_t ashore_glance(const ashore_conversation* with, uint64_t limit_ns) {
+  pollfd answer = {with->answers_fd, POLLIN, 0};
+  const uint64_t late_at_ns = with->due_at_ns + ashore::kPatienceNs, begin_ns = ashore::now_ns();
+  const int found = ashore::look(&answer, std::min(begin_ns + limit_ns, late_at_ns));
+  if (found != 0) return ashore::take(*with, found);
+  return ashore::now_ns() < late_at_ns ? -EINPROGRESS : -ETIME;
 }

@@ -18,22 +18,27 @@ typedef struct {
   size_t size_bytes;
 } ashore_memory;
 
-/* What stays the same from turn to turn. `answer` is where an answer's beginning is read to; `inputs` is where the
- * caller will write inputs of the next run, or nothing. */
+/* `answer` is where an answer's beginning is read to; `inputs` is where the caller will write inputs of the next run, or
+ * nothing; `due_at_ns` is for these functions alone. */
 typedef struct {
   int requests_fd;
   int answers_fd;
   ashore_memory answer;
   ashore_memory inputs;
+  uint64_t due_at_ns;
 } ashore_conversation;
 
 /* Writes a request of at most PIPE_BUF bytes, which a pipe takes whole or not at all; looks for the answer until
- * shortly after `due_ns` from now, asleep at first where that is long; reads what of the answer has come.
+ * shortly before `due_ns` from now, asleep where that is long; reads what of the answer has come.
  *
  * Returns how many bytes that are, 0 where the runner closed its end, or a negative errno: -EAGAIN where nothing was
- * sent; -ETIME or -EINTR where the request is sent and its answer has still to come; others as write and read say.
+ * sent; -EINPROGRESS where the request is sent and its answer is about to come, for ashore_glance; -EINTR where it has
+ * still to come; others as write and read say.
  */
-int64_t ashore_turn(const ashore_conversation* with, const void* request, size_t request_bytes, uint64_t due_ns);
+int64_t ashore_turn(ashore_conversation* with, const void* request, size_t request_bytes, uint64_t due_ns);
+
+/* Looks for the answer for at most `limit_ns`. Returns as ashore_turn; -ETIME where it is late, and worth no looking. */
+int64_t ashore_glance(const ashore_conversation* with, uint64_t limit_ns);
 
 #ifdef __cplusplus
 }
