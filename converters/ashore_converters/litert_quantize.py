@@ -102,8 +102,8 @@ def _set_exceptions(quantizer: Quantizer, file: FloatFile, recipe: Recipe, kept_
         _set_float(quantizer, _pattern(name for names in others.values() for name in names))
     for precision, names in others.items():
         _SETTERS[precision](quantizer, _pattern(names))
-    for granularity, names in matrices.items():
-        _set_int4(quantizer, granularity, f"(?:{_pattern(names)})")
+    for granularity, names in matrices.items():  # a pattern of their own, as one that was set before keeps its place
+        _set_int4(quantizer, granularity, f"(?:(?:{_pattern(names)}))")
 
 
 def asked_precisions(

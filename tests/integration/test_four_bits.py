@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import ashore
-from ashore import ModelSource, Recipe, Rounding
+from ashore import DynamicDim, LayerRule, ModelSource, Precision, Recipe, Rounding
 from ashore.types.manifest import Manifest
 from ashore_converters import four_bits
 from ashore_converters.gptq import Rounded, round_weight
@@ -111,6 +111,26 @@ def test_without_calibration_samples_rounding_is_to_the_nearest_and_says_so(back
     manifest = converted(source(calibration=None), backend, tmp_path)
     assert manifest.recipe.rounding is Rounding.NEAREST and manifest.calibration is None
     assert any("GPTQ needs 2 calibration samples and has 0" in said for said in manifest.warnings)
+
+
+@pytest.mark.parametrize("precision", [Precision.INT8_DYNAMIC, Precision.INT8])
+def test_a_single_layer_in_four_bits_is_rounded_by_gptq_too(precision: Precision, tmp_path: Path) -> None:
+    recipe = Recipe(precision, (LayerRule("wide", Precision.INT4),))
+    [artifact] = ashore.convert(source(), to=["litert"], recipe=recipe, output=tmp_path, min_sqnr_db=10)
+    assert artifact.manifest is not None
+    assert any("GPTQ rounds the 4-bit weights of 1 of 1 layers" in said for said in artifact.manifest.warnings)
+    assert len(_int4_tensors(artifact.file)) == 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_samples_of_several_lengths_are_learned_from(backend: str, tmp_path: Path) -> None:
+    drawn = [(x[: 12 + index % 3],) for index, (x,) in enumerate(inputs())]
+    length = {"x": {0: DynamicDim("length", 4, 32)}}
+    made = ModelSource(
+        Net().eval(), drawn[0], "net", calibration=drawn[:16], evaluation=drawn[16:], dynamic_shapes=length
+    )
+    manifest = converted(made, backend, tmp_path)
+    assert any("GPTQ rounds the 4-bit weights of" in said for said in manifest.warnings)
 
 
 def test_a_program_that_was_captured_before_is_rounded_as_well(tmp_path: Path) -> None:
