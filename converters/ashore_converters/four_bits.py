@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -64,16 +64,20 @@ def choose_rounding(request: ConversionRequest, matrices: Matrices, progress: Pr
     if not matrices.weights or not recipe.gains_by_calibration:
         return FourBits(recipe)
     if len(samples) < _LEAST_SAMPLES:
-        return FourBits(replace(recipe, rounding=Rounding.NEAREST), (_too_few(len(samples)),))
+        return _to_the_nearest(recipe, _too_few(len(samples)))
     progress("rounding to 4 bits by GPTQ")
     trial = _Moments(next(_batches(matrices.weights)))
     with torch.no_grad(), fastest_threads(lambda: matrices.run(samples[0], trial.add)):
         found = _found(matrices, samples, recipe.group_size)
     if not found:
-        told = "4-bit weights are rounded to the nearest: GPTQ brings no layer closer to PyTorch"
-        return FourBits(replace(recipe, rounding=Rounding.NEAREST), (told,))
+        return _to_the_nearest(recipe, "GPTQ brings no layer closer to PyTorch")
     told = _gains([one.gain_db for one in found.values()], len(matrices.weights))
     return FourBits(recipe, (told,), {key: one.rounded for key, one in found.items()})
+
+
+def _to_the_nearest(recipe: Recipe, reason: str) -> FourBits:
+    told = f"4-bit weights are rounded to the nearest: {reason}"
+    return FourBits(replace(recipe, rounding=Rounding.NEAREST), (told,))
 
 
 @dataclass(frozen=True)
@@ -155,15 +159,14 @@ def _ratio_db(before: float, after: float) -> float:
 
 def _too_few(samples: int) -> str:
     return (
-        f"4-bit weights are rounded to the nearest: GPTQ needs {_LEAST_SAMPLES} calibration samples and has {samples}; "
-        "given with --calibration or in the ModelSource, they bring layers closer to PyTorch"
+        f"GPTQ needs {_LEAST_SAMPLES} calibration samples and has {samples}; given with --calibration or in the "
+        "ModelSource, they bring layers closer to PyTorch"
     )
 
 
-def _gains(gains_db: Iterable[float], tried: int) -> str:
-    gains = list(gains_db)
+def _gains(gains_db: Sequence[float], tried: int) -> str:
+    middle_db = statistics.median(gains_db)
     return (
-        f"GPTQ rounds the 4-bit weights of {len(gains)} of {tried} layers: on calibration samples held back from it, "
-        f"the error of a layer's outputs is {statistics.median(gains):.1f} dB smaller than with the nearest integers "
-        "(median)"
+        f"GPTQ rounds the 4-bit weights of {len(gains_db)} of {tried} layers: on calibration samples held back from "
+        f"it, the error of a layer's outputs is {middle_db:.1f} dB smaller than with the nearest integers (median)"
     )
