@@ -20,14 +20,16 @@ from ashore.types.tensor import TensorSpec
 from ashore_converters.bake import bake
 from ashore_converters.executorch_check import runs_as_quantized
 from ashore_converters.executorch_export import export
+from ashore_converters.executorch_four_bits import quantize_4bit
 from ashore_converters.executorch_half import HalfInside
 from ashore_converters.executorch_layers import enclosing, precision_at
 from ashore_converters.executorch_lower import LayersLeftOut, lower
 from ashore_converters.executorch_places import placed_layers
-from ashore_converters.executorch_quantize import quantize_4bit, quantize_dynamic
+from ashore_converters.executorch_quantize import quantize_dynamic
 from ashore_converters.executorch_recurrent import forget, loop_with_called_steps, loops
 from ashore_converters.executorch_sharing import share_weights
 from ashore_converters.executorch_static import QuantizedProgram, quantize_static
+from ashore_converters.four_bits import FourBits
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,14 @@ class Written:
 
 
 def write_program(request: ConversionRequest, destination: Path, progress: Progress) -> Written:
+    module, chosen = _prepared_module(request, progress)
+    request = replace(request, recipe=chosen.recipe)
     progress("exporting with torch.export")
-    module = _prepared_module(request)
     steps = loop_with_called_steps(module) if loops(request) else []
     try:
         program = export(module, request)
-        return replace(_write_program(program, request, destination, progress), layers=placed_layers(program.graph))
+        written = _write_program(program, request, destination, progress)
+        return replace(written, layers=placed_layers(program.graph), warnings=(*chosen.told, *written.warnings))
     finally:
         forget(steps)
 
@@ -88,12 +92,12 @@ def _int8_at(path: str, recipe: Recipe) -> bool:
     return precision_at(recipe, enclosing(path)) not in (Precision.FP32, Precision.FP16)
 
 
-def _prepared_module(request: ConversionRequest) -> torch.nn.Module:
+def _prepared_module(request: ConversionRequest, progress: Progress) -> tuple[torch.nn.Module, FourBits]:
     precision = request.recipe.precision
     module = bake(request.model, keep=runs_as_quantized if precision is Precision.INT4 else None)
     if precision is Precision.INT4:
-        quantize_4bit(module, request.recipe)
-    return HalfInside(module) if precision is Precision.FP16 else module
+        return module, quantize_4bit(module, request, progress)
+    return HalfInside(module) if precision is Precision.FP16 else module, FourBits(request.recipe)
 
 
 def _quantized(program: ExportedProgram, request: ConversionRequest, progress: Progress) -> QuantizedProgram:

@@ -32,6 +32,7 @@ from ashore.types.conversion import (
     UndelegatedOp,
 )
 from ashore.types.precision import Precision
+from ashore.types.recipe import Recipe
 from ashore.types.tensor import TensorSpec
 from ashore_converters.bake import bake
 from ashore_converters.litert_checks import cautions, loops
@@ -161,9 +162,9 @@ def _lower(request: ConversionRequest, progress: Progress) -> bytes:
 
 def _quantized(file: FloatFile, request: ConversionRequest, progress: Progress) -> StaticFile:
     from ashore_converters.litert_edit import with_float_edges
+    from ashore_converters.litert_four_bits import round_4bit
     from ashore_converters.litert_pt2e import Pt2e, quantization_of
-    from ashore_converters.litert_quantize import quantize, quantize_layers
-    from ashore_converters.litert_static import quantize_static
+    from ashore_converters.litert_quantize import quantize_layers
 
     recipe, quantization = request.recipe, quantization_of(request.model)
     if quantization is Pt2e.STATIC:
@@ -171,8 +172,17 @@ def _quantized(file: FloatFile, request: ConversionRequest, progress: Progress) 
     if quantization is Pt2e.DYNAMIC:
         return StaticFile(quantize_layers(file), recipe)
     file.layers.check(recipe.layers)
+    file, chosen = round_4bit(file, request, progress)
+    made = _quantized_to(chosen.recipe, file, request, progress)
+    return replace(made, warnings=(*chosen.told, *made.warnings))
+
+
+def _quantized_to(recipe: Recipe, file: FloatFile, request: ConversionRequest, progress: Progress) -> StaticFile:
+    from ashore_converters.litert_quantize import quantize
+    from ashore_converters.litert_static import quantize_static
+
     if recipe.precision is Precision.INT8:
-        return quantize_static(file.content, request, progress)
+        return quantize_static(file.content, replace(request, recipe=recipe), progress)
     if recipe.precision is Precision.FP32 and not recipe.layers:
         return StaticFile(file.content, recipe)
     progress("quantizing")

@@ -47,15 +47,11 @@ def _refuse_recipe(recipe: Recipe) -> None:
                 f"layer rule {rule.pattern!r} asks for {rule.precision} in a file of {recipe.precision}",
                 "a layer may be fp32, fp16, int8-dynamic or int4 in any file, and int8 in a file of --precision int8",
             )
-    if Precision.INT4 in _asked(recipe) and recipe.group_size not in GROUP_SIZES:
+    if Precision.INT4 in recipe.precisions and recipe.group_size not in GROUP_SIZES:
         raise UnsupportedModel(
             f"LiteRT has no int4 weights in groups of {recipe.group_size}",
             f"set group_size to one of {', '.join(map(str, GROUP_SIZES))}",
         )
-
-
-def _asked(recipe: Recipe) -> set[Precision]:
-    return {recipe.precision, *(rule.precision for rule in recipe.layers)}
 
 
 def _refuse_half(request: ConversionRequest) -> None:
@@ -89,7 +85,7 @@ def _already_quantized(request: ConversionRequest) -> Iterator[str]:
 
 
 def _unsuited(request: ConversionRequest) -> Iterator[str]:
-    asked = _asked(request.recipe)
+    asked = request.recipe.precisions
     if request.recipe.precision is Precision.INT8 and _is_sequence_model(request):
         yield (
             "in transformers and recurrent nets only layers with weights become static int8 on LiteRT; int8-dynamic "

@@ -93,7 +93,7 @@ def _set_exceptions(quantizer: Quantizer, file: FloatFile, recipe: Recipe, kept_
     """
     scopes: defaultdict[Precision, list[str]] = defaultdict(list)
     matrices: defaultdict[str, list[str]] = defaultdict(list)
-    for op, graph, precision in _precisions(file, recipe, kept_float):
+    for op, graph, precision in asked_precisions(file, recipe, kept_float):
         scopes[precision].append(scope(op, graph))
         if precision is Precision.INT4 and op.name == "FULLY_CONNECTED":
             matrices[_granularity(op, graph, recipe.group_size)].append(scope(op, graph))
@@ -102,11 +102,14 @@ def _set_exceptions(quantizer: Quantizer, file: FloatFile, recipe: Recipe, kept_
         _set_float(quantizer, _pattern(name for names in others.values() for name in names))
     for precision, names in others.items():
         _SETTERS[precision](quantizer, _pattern(names))
-    for granularity, names in matrices.items():
-        _set_int4(quantizer, granularity, f"(?:{_pattern(names)})")
+    for granularity, names in matrices.items():  # a pattern of their own, as one that was set before keeps its place
+        _set_int4(quantizer, granularity, f"(?:(?:{_pattern(names)}))")
 
 
-def _precisions(file: FloatFile, recipe: Recipe, kept_float: Set[str]) -> Iterator[tuple[FileOp, FileGraph, Precision]]:
+def asked_precisions(
+    file: FloatFile, recipe: Recipe, kept_float: Set[str] = frozenset()
+) -> Iterator[tuple[FileOp, FileGraph, Precision]]:
+    """What every operator becomes, with the subgraph that holds it."""
     for op in file.graph.ops:
         kept = scope(op, file.graph) in kept_float
         yield op, file.graph, Precision.FP32 if kept else _precision(op, file.layers, recipe)

@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from ashore.types.profile import Profile as Profile
     from ashore.types.recipe import LayerRule as LayerRule
     from ashore.types.recipe import Recipe as Recipe
+    from ashore.types.recipe import Rounding as Rounding
     from ashore.types.source import ModelSource as ModelSource
     from ashore.types.source import Preprocess as Preprocess
     from ashore.types.tensor import DynamicDim as DynamicDim
@@ -121,7 +122,7 @@ _HOMES = {
     "ashore.types.manifest": ("Manifest",),
     "ashore.types.precision": ("Precision",),
     "ashore.types.profile": ("Profile",),
-    "ashore.types.recipe": ("LayerRule", "Recipe"),
+    "ashore.types.recipe": ("LayerRule", "Recipe", "Rounding"),
     "ashore.pipeline.recipes": ("dump_recipe", "load_recipe"),
     "ashore.types.source": ("ModelSource", "Preprocess"),
     "ashore.types.tensor": ("DynamicDim", "TensorSpec"),

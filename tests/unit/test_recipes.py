@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from ashore import LayerRule, Precision, Recipe, UsageError, dump_recipe, load_recipe
+from ashore import LayerRule, Precision, Recipe, Rounding, UsageError, dump_recipe, load_recipe
 
 RECIPES = [
     Recipe(),
     Recipe(Precision.INT8, (LayerRule(r"features\.[0-2]\..*", Precision.FP32), LayerRule("head", Precision.FP16))),
-    Recipe(Precision.INT4, group_size=128),
+    Recipe(Precision.INT4, group_size=128, rounding=Rounding.NEAREST),
     Recipe(Precision.INT8, int8_io=True, calibration_samples=7),
 ]
 
@@ -40,6 +40,11 @@ def test_the_first_matching_rule_decides_and_must_match_the_whole_path() -> None
     assert recipe.precision_of("body.head") is Precision.INT8
 
 
+def test_gptq_is_the_default_and_is_switched_off_by_its_word(tmp_path: Path) -> None:
+    assert load_recipe(write(tmp_path, 'precision = "int4"\n')).rounding is Rounding.GPTQ
+    assert load_recipe(write(tmp_path, 'rounding = "nearest"\n')).rounding is Rounding.NEAREST
+
+
 REFUSED = {
     'precison = "int8"': (r"holds precison, which it cannot", "known: precision, layers"),
     'precision = "int9"': (r"precision: Input should be 'fp32', 'fp16', 'int8'", "docs/formats.md"),
@@ -51,6 +56,7 @@ REFUSED = {
     'layers = ["head"]': (r"layers holds 'head', which it cannot", "known: pattern, precision"),
     "group_size = 0": (r"group_size is 0", "1 or more"),
     "calibration_samples = 0": (r"calibration_samples is 0", "1 or more"),
+    'rounding = "up"': (r"rounding: Input should be 'nearest' or 'gptq'", "docs/formats.md"),
     "precision = int8": (r"could not be read: .*line 1", "TOML"),
 }
 

@@ -55,9 +55,13 @@ class PreparedSource:
         """
         if self.record.kind == "module":  # a program may have forgotten its layers
             check_layer_rules(recipe, self.model.model)
-        observes = recipe.precision.needs_calibration and not is_quantized_program(self.model)
-        calibration = self.calibration(recipe) if observes else ()
+        calibration = () if is_quantized_program(self.model) else self._observed(recipe)
         return ConversionRequest(self.model, self.inputs, self.outputs, self.example, calibration, recipe)
+
+    def _observed(self, recipe: Recipe) -> tuple[Sample, ...]:
+        given = self.source.calibration is not None
+        wanted = recipe.precision.needs_calibration or (recipe.gains_by_calibration and given)
+        return self.calibration(recipe) if wanted else ()
 
     def calibration(self, recipe: Recipe) -> tuple[Sample, ...]:
         if self.source.calibration is None:
