@@ -12,6 +12,8 @@ from ashore.types.recipe import Recipe
 from ashore_converters.bake import user_path
 
 _CONVOLUTIONS = ("Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d")
+_VOLUMES = ("Conv3d", "ConvTranspose3d")
+_VOLUME_CALLS = ("aten.conv3d", "aten.conv_transpose3d")
 _aten = torch.ops.aten
 
 
@@ -46,6 +48,17 @@ def count_convolutions(module: torch.nn.Module) -> int:
     graphs = [layer for layer in module.modules() if isinstance(layer, torch.fx.GraphModule)]
     calls = (node for graph in graphs for node in graph.graph.nodes if node.op == "call_function")
     return modules + sum(str(node.target).startswith("aten.conv") for node in calls)
+
+
+def volume_convolutions(module: torch.nn.Module) -> list[str]:
+    """Convolutions over three dimensions: modules by their path, operators of captured programs by their name."""
+    found = []
+    for path, layer in module.named_modules():
+        if type(layer).__name__ in _VOLUMES:
+            found.append(user_path(path))
+        elif isinstance(layer, torch.fx.GraphModule):
+            found += [node.name for node in layer.graph.nodes if str(node.target).startswith(_VOLUME_CALLS)]
+    return found
 
 
 def precision_at(recipe: Recipe, module_paths: list[str]) -> Precision:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+import ashore
 from ashore import ConversionError, ExportFailed, LayerRule, Precision, Recipe, UnsupportedModel, UsageError
 from conversions import noisy_source, to_executorch
 
@@ -110,3 +111,21 @@ def test_int8_edges_behind_a_float_operator_are_refused_by_name(tmp_path: Path) 
     error = refusal(nn.Sequential(nn.Linear(8, 8), nn.Softmax(-1)), tmp_path, "int8", recipe)
     assert isinstance(error, UnsupportedModel)
     assert "output 'output' is not quantized at the model's edge" in error.message
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("captured", [False, True], ids=["module", "program"])
+def test_convolutions_over_three_dimensions_are_refused_beforehand(
+    precision: str, captured: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ashore_converters import executorch
+
+    monkeypatch.setattr(executorch.ExecuTorchConverter, "convert", lambda *_: pytest.fail("the work began"))
+    model, x = nn.Sequential(nn.Conv3d(2, 4, 3), nn.ReLU()).eval(), torch.randn(1, 2, 4, 4, 4)
+    given = torch.export.export(model, (x,)) if captured else model
+    source = ashore.ModelSource(given, (x,), "net", calibration="random")
+    with pytest.raises(
+        UnsupportedModel, match=r"(conv3d|'0'|0).*: ExecuTorch has no kernel for convolutions"
+    ) as caught:
+        ashore.convert(source, to=["executorch"], precisions=[precision], output=tmp_path)
+    assert "--to litert" in caught.value.hint
