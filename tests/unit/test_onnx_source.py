@@ -460,3 +460,23 @@ def test_an_import_that_computes_something_else_is_refused_with_the_figure(tmp_p
     example = {"x": np.random.default_rng(0).standard_normal((1, 64), np.float32)}
     with pytest.raises(UnsupportedModel, match=r"not faithful: output 'y' reaches an SQNR of 3\d\.\d dB against"):
         prove(path, Wrong(), {"x": "x"}, example, proof_floor_db(quantized=False, half=False))
+
+
+def test_of_scores_that_vanish_no_more_is_asked_than_onnxruntime_keeps_itself(tmp_path: Path) -> None:
+    """As a text detector answers to noise: the last bits of a sigmoid that is nearly 0."""
+    torch.manual_seed(0)
+    last = torch.nn.Conv2d(8, 8, 3)
+    torch.nn.init.constant_(last.bias, -20.0)  # type: ignore[arg-type]
+    with torch.no_grad():
+        last.weight.mul_(8)
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), last, torch.nn.Sigmoid())
+    path = export(net, tmp_path / "n.onnx", torch.randn(1, 3, 32, 32))
+    assert load_source(str(path)).name == "n"
+
+    class Wrong(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"scores": 1.5 * net(x)}
+
+    example = {"x": np.ones((1, 3, 32, 32), np.float32)}
+    with pytest.raises(UnsupportedModel, match="not faithful"):
+        prove(path, Wrong(), {"x": "x"}, example, proof_floor_db(quantized=False, half=False))
