@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
+
 from ashore.errors import UnsupportedModel
 from ashore.sources.layers import check_layer_rules
 from ashore.sources.quantized import is_quantized_program
@@ -38,6 +40,7 @@ def cautions(request: ConversionRequest) -> tuple[str, ...]:
     """
     _refuse_recipe(request)
     _refuse_volumes(request)
+    _refuse_mixed_formats(request)
     check_layer_rules(request.recipe, request.model.get_submodule("model"))
     if is_quantized_program(request.model):
         return _own_quantization(request)
@@ -72,6 +75,18 @@ def _refuse_volumes(request: ConversionRequest) -> None:
         raise UnsupportedModel(
             f"{_some(paths)}: ExecuTorch has no kernel for convolutions over three dimensions",
             "use --to litert, or write them as two-dimensional ones over the slices",
+        )
+
+
+def _refuse_mixed_formats(request: ConversionRequest) -> None:
+    """fp16 halves the weights that are float32, and the casts between the parts then bring the two together."""
+    formats = {weight.dtype for weight in request.model.parameters() if weight.is_floating_point()}
+    if request.recipe.precision is _HALF and torch.float32 in formats and len(formats) > 1:
+        words = ", ".join(sorted(str(each).removeprefix("torch.") for each in formats))
+        raise UnsupportedModel(
+            f"the model keeps its weights in several formats ({words}), and --precision {_HALF} would mix them up",
+            f"use --precision {_FLOAT}, which keeps each part in its own format, or .float() the model and take the "
+            "casts out of its forward",
         )
 
 

@@ -59,6 +59,7 @@ def _asked(recipe: Recipe) -> set[Precision]:
 
 
 def _refuse_half(request: ConversionRequest) -> None:
+    """LiteRT's operators take no float16 operands, as its compiler says, and bfloat16 is unknown to it."""
     import torch
 
     for name, weight in (*request.model.named_parameters(), *request.model.named_buffers()):
@@ -66,7 +67,8 @@ def _refuse_half(request: ConversionRequest) -> None:
             raise UnsupportedModel(
                 f"the weights hold {str(weight.dtype).removeprefix('torch.')} numbers ({user_path(name)}), "
                 "in which LiteRT cannot compute",
-                "call .float() on the model; --precision fp16 then halves the file",
+                "call .float() on the model and take its own casts to that format out of forward; "
+                "--precision fp16 then halves the file",
             )
 
 

@@ -129,3 +129,23 @@ def test_convolutions_over_three_dimensions_are_refused_beforehand(
     ) as caught:
         ashore.convert(source, to=["executorch"], precisions=[precision], output=tmp_path)
     assert "--to litert" in caught.value.hint
+
+
+class MixedFormats(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 8).half(), nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        halves: torch.Tensor = self.first(x.half())
+        answer: torch.Tensor = self.last(halves.float())
+        return answer
+
+
+def test_fp16_of_a_model_of_mixed_formats_is_refused(tmp_path: Path) -> None:
+    source = ashore.ModelSource(MixedFormats().eval(), (torch.randn(2, 8),), "net")
+    with pytest.raises(
+        UnsupportedModel, match=r"in several formats \(float16, float32\), and --precision fp16"
+    ) as caught:
+        ashore.convert(source, to=["executorch"], precisions=["fp16"], output=tmp_path)
+    assert caught.value.hint.startswith("use --precision fp32, which keeps each part in its own format")
