@@ -12,7 +12,7 @@ from ashore.sources.quantized import is_quantized_program
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
 from ashore_converters.bake import QuantizedWeight, count_packed_linear, quantized_weights
-from ashore_converters.executorch_layers import count_convolutions, linear_weights, volume_convolutions
+from ashore_converters.executorch_layers import count_convolutions, linear_weights, refuse_volumes
 from ashore_converters.executorch_recurrent import loops
 from ashore_converters.recurrent import recurrent_paths
 
@@ -39,7 +39,7 @@ def cautions(request: ConversionRequest) -> tuple[str, ...]:
         UsageError: a layer rule names no layer.
     """
     _refuse_recipe(request)
-    _refuse_volumes(request)
+    refuse_volumes(request.model)
     _refuse_mixed_formats(request)
     check_layer_rules(request.recipe, request.model.get_submodule("model"))
     if is_quantized_program(request.model):
@@ -65,16 +65,6 @@ def _refuse_recipe(request: ConversionRequest) -> None:
         raise UnsupportedModel(
             f"int8_io asks for int8 tensors at the edge of a file of {recipe.precision}",
             "only static int8 has fixed scales to give them: use --precision int8, or drop int8_io",
-        )
-
-
-def _refuse_volumes(request: ConversionRequest) -> None:
-    """The file would be made, and fail when it runs: the kernels take tensors of three or four dimensions."""
-    paths = volume_convolutions(request.model)
-    if paths:
-        raise UnsupportedModel(
-            f"{_some(paths)}: ExecuTorch has no kernel for convolutions over three dimensions",
-            "use --to litert, or write them as two-dimensional ones over the slices",
         )
 
 

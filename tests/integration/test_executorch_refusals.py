@@ -131,6 +131,16 @@ def test_convolutions_over_three_dimensions_are_refused_beforehand(
     assert "--to litert" in caught.value.hint
 
 
+def test_a_convolution_over_three_dimensions_that_is_called_as_a_function_is_refused(tmp_path: Path) -> None:
+    class Net(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.functional.conv3d(x, torch.ones(1, 2, 3, 3, 3))
+
+    source = ashore.ModelSource(Net().eval(), (torch.randn(1, 2, 4, 4, 4),), "net")
+    with pytest.raises(UnsupportedModel, match="'conv3d': ExecuTorch has no kernel for convolutions over three"):
+        ashore.convert(source, to=["executorch"], output=tmp_path)
+
+
 class MixedFormats(nn.Module):
     def __init__(self) -> None:
         super().__init__()
