@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
+
 from ashore.errors import UnsupportedModel
 from ashore.sources.layers import check_layer_rules
 from ashore.sources.quantized import is_quantized_program
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
 from ashore_converters.bake import QuantizedWeight, count_packed_linear, quantized_weights
-from ashore_converters.executorch_layers import count_convolutions, linear_weights
+from ashore_converters.executorch_layers import count_convolutions, linear_weights, refuse_volumes
 from ashore_converters.executorch_recurrent import loops
 from ashore_converters.recurrent import recurrent_paths
 
@@ -37,6 +39,8 @@ def cautions(request: ConversionRequest) -> tuple[str, ...]:
         UsageError: a layer rule names no layer.
     """
     _refuse_recipe(request)
+    refuse_volumes(request.model)
+    _refuse_mixed_formats(request)
     check_layer_rules(request.recipe, request.model.get_submodule("model"))
     if is_quantized_program(request.model):
         return _own_quantization(request)
@@ -61,6 +65,18 @@ def _refuse_recipe(request: ConversionRequest) -> None:
         raise UnsupportedModel(
             f"int8_io asks for int8 tensors at the edge of a file of {recipe.precision}",
             "only static int8 has fixed scales to give them: use --precision int8, or drop int8_io",
+        )
+
+
+def _refuse_mixed_formats(request: ConversionRequest) -> None:
+    """fp16 halves the weights that are float32, and the casts between the parts then bring the two together."""
+    formats = {weight.dtype for weight in request.model.parameters() if weight.is_floating_point()}
+    if request.recipe.precision is _HALF and torch.float32 in formats and len(formats) > 1:
+        words = ", ".join(sorted(str(each).removeprefix("torch.") for each in formats))
+        raise UnsupportedModel(
+            f"the model keeps its weights in several formats ({words}), and --precision {_HALF} would mix them up",
+            f"use --precision {_FLOAT}, which keeps each part in its own format, or .float() the model and take the "
+            "casts out of its forward",
         )
 
 

@@ -11,6 +11,7 @@ from ashore.types.conversion import ConversionRequest
 from ashore.types.tensor import DynamicDim, Sample, TensorSpec
 from ashore_converters.executorch_failures import export_failed
 from ashore_converters.executorch_graph import rewrite_for_xnnpack
+from ashore_converters.executorch_layers import refuse_volumes
 
 
 def export(module: torch.nn.Module, request: ConversionRequest) -> ExportedProgram:
@@ -30,9 +31,11 @@ def _export(module: torch.nn.Module, request: ConversionRequest, dynamic_shapes:
     args = tuple(_traceable(tensor, spec) for tensor, spec in pairs)
     try:
         with torch.no_grad():
-            return torch.export.export(module, args, dynamic_shapes=dynamic_shapes, strict=False)
+            program = torch.export.export(module, args, dynamic_shapes=dynamic_shapes, strict=False)
     except Exception as error:  # torch.export documents no common class for what it raises
         raise export_failed(error, module) from error
+    refuse_volumes(program.graph_module)  # those that the model calls as functions
+    return program
 
 
 def example_tensors(request: ConversionRequest) -> tuple[torch.Tensor, ...]:

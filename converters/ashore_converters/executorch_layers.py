@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 import torch
 
+from ashore.errors import UnsupportedModel
 from ashore.types.precision import Precision
 from ashore.types.recipe import Recipe
 from ashore_converters.bake import user_path
 
 _CONVOLUTIONS = ("Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d")
+_VOLUMES = ("Conv3d", "ConvTranspose3d")
+_VOLUME_CALLS = ("aten.conv3d", "aten.conv_transpose3d")
+_SHOWN = 6
 _aten = torch.ops.aten
 
 
@@ -46,6 +50,30 @@ def count_convolutions(module: torch.nn.Module) -> int:
     graphs = [layer for layer in module.modules() if isinstance(layer, torch.fx.GraphModule)]
     calls = (node for graph in graphs for node in graph.graph.nodes if node.op == "call_function")
     return modules + sum(str(node.target).startswith("aten.conv") for node in calls)
+
+
+def refuse_volumes(module: torch.nn.Module) -> None:
+    """Raises UnsupportedModel for convolutions over three dimensions, in modules or in captured programs.
+
+    A file would be made of them, and fail when it runs: the kernels take tensors of three or four dimensions.
+    """
+    paths = list(_volumes(module))
+    if paths:
+        more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+        raise UnsupportedModel(
+            f"{', '.join(map(repr, paths[:_SHOWN]))}{more}: "
+            "ExecuTorch has no kernel for convolutions over three dimensions",
+            "use --to litert, or write them as two-dimensional ones over the slices",
+        )
+
+
+def _volumes(module: torch.nn.Module) -> Iterator[str]:
+    """Modules by their path, operators of captured programs by their name."""
+    for path, layer in module.named_modules():
+        if type(layer).__name__ in _VOLUMES:
+            yield user_path(path)
+        elif isinstance(layer, torch.fx.GraphModule):
+            yield from (node.name for node in layer.graph.nodes if str(node.target).startswith(_VOLUME_CALLS))
 
 
 def precision_at(recipe: Recipe, module_paths: list[str]) -> Precision:

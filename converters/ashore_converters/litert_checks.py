@@ -55,6 +55,7 @@ def _refuse_recipe(recipe: Recipe) -> None:
 
 
 def _refuse_half(request: ConversionRequest) -> None:
+    """LiteRT's operators take no float16 operands, as its compiler says, and bfloat16 is unknown to it."""
     import torch
 
     for name, weight in (*request.model.named_parameters(), *request.model.named_buffers()):
@@ -62,7 +63,8 @@ def _refuse_half(request: ConversionRequest) -> None:
             raise UnsupportedModel(
                 f"the weights hold {str(weight.dtype).removeprefix('torch.')} numbers ({user_path(name)}), "
                 "in which LiteRT cannot compute",
-                "call .float() on the model; --precision fp16 then halves the file",
+                "call .float() on the model and take its own casts to that format out of forward; "
+                "--precision fp16 then halves the file",
             )
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+import ashore
 from ashore import ConversionError, ExportFailed, LayerRule, Precision, Recipe, UnsupportedModel, UsageError
 from conversions import noisy_source, to_executorch
 
@@ -110,3 +111,51 @@ def test_int8_edges_behind_a_float_operator_are_refused_by_name(tmp_path: Path) 
     error = refusal(nn.Sequential(nn.Linear(8, 8), nn.Softmax(-1)), tmp_path, "int8", recipe)
     assert isinstance(error, UnsupportedModel)
     assert "output 'output' is not quantized at the model's edge" in error.message
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("captured", [False, True], ids=["module", "program"])
+def test_convolutions_over_three_dimensions_are_refused_beforehand(
+    precision: str, captured: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ashore_converters import executorch
+
+    monkeypatch.setattr(executorch.ExecuTorchConverter, "convert", lambda *_: pytest.fail("the work began"))
+    model, x = nn.Sequential(nn.Conv3d(2, 4, 3), nn.ReLU()).eval(), torch.randn(1, 2, 4, 4, 4)
+    given = torch.export.export(model, (x,)) if captured else model
+    source = ashore.ModelSource(given, (x,), "net", calibration="random")
+    with pytest.raises(
+        UnsupportedModel, match=r"(conv3d|'0'|0).*: ExecuTorch has no kernel for convolutions"
+    ) as caught:
+        ashore.convert(source, to=["executorch"], precisions=[precision], output=tmp_path)
+    assert "--to litert" in caught.value.hint
+
+
+def test_a_convolution_over_three_dimensions_that_is_called_as_a_function_is_refused(tmp_path: Path) -> None:
+    class Net(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.functional.conv3d(x, torch.ones(1, 2, 3, 3, 3))
+
+    source = ashore.ModelSource(Net().eval(), (torch.randn(1, 2, 4, 4, 4),), "net")
+    with pytest.raises(UnsupportedModel, match="'conv3d': ExecuTorch has no kernel for convolutions over three"):
+        ashore.convert(source, to=["executorch"], output=tmp_path)
+
+
+class MixedFormats(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 8).half(), nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        halves: torch.Tensor = self.first(x.half())
+        answer: torch.Tensor = self.last(halves.float())
+        return answer
+
+
+def test_fp16_of_a_model_of_mixed_formats_is_refused(tmp_path: Path) -> None:
+    source = ashore.ModelSource(MixedFormats().eval(), (torch.randn(2, 8),), "net")
+    with pytest.raises(
+        UnsupportedModel, match=r"in several formats \(float16, float32\), and --precision fp16"
+    ) as caught:
+        ashore.convert(source, to=["executorch"], precisions=["fp16"], output=tmp_path)
+    assert caught.value.hint.startswith("use --precision fp32, which keeps each part in its own format")

@@ -109,3 +109,21 @@ def test_an_upsampling_net_with_norms_and_gelu_in_int8(tmp_path: Path) -> None:
     assert len(made) == 2
     for artifact in made:
         assert artifact.manifest is not None and artifact.manifest.parity.sqnr_db >= 25
+
+
+def test_an_lstm_of_a_file_is_a_loop_however_long_its_sequence(tmp_path: Path) -> None:
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.lstm = torch.nn.LSTM(16, 32, batch_first=True)
+            self.head = torch.nn.Linear(32, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.lstm(x)[0])  # type: ignore[no-any-return]  # a tensor
+
+    path = export(Net(), tmp_path / "net.onnx", torch.randn(1, 400, 16))
+    for artifact in converted(path, "fp32"):
+        assert artifact.manifest is not None
+        assert artifact.manifest.delegation.total < 60
+        assert artifact.manifest.parity.sqnr_db > 90

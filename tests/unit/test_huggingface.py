@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -207,3 +208,35 @@ def test_code_in_the_folder_is_never_run(folder, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="could not be loaded as AutoModel"):
         load_source(f"hf:{path}")
     assert not trap.exists()
+
+
+@pytest.fixture
+def adapter(tmp_path: Path, folder: Callable[[Callable[[], torch.nn.Module]], Path]) -> Path:
+    """A folder as PEFT writes it."""
+    made = tmp_path / "tuned"
+    made.mkdir()
+    settings = {"base_model_name_or_path": str(folder(llama)), "peft_type": "LORA"}
+    (made / "adapter_config.json").write_text(json.dumps(settings))
+    (made / "adapter_model.safetensors").touch()
+    return made
+
+
+def test_an_adapter_without_peft_is_told_with_two_ways_out(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(UsageError, match="tuned holds an adapter of PEFT, which cannot be imported") as caught:
+        load_source(f"hf:{adapter}")
+    assert caught.value.hint.startswith("pip install peft; or merge the adapter where it was trained")
+    assert "merge_and_unload().save_pretrained(folder)" in caught.value.hint
+
+
+def test_an_adapter_without_weights_is_told(adapter: Path) -> None:
+    (adapter / "adapter_model.safetensors").unlink()
+    with pytest.raises(UsageError, match=r"has an adapter's config but no adapter_model\.safetensors"):
+        load_source(f"hf:{adapter}")
+
+
+def test_an_adapter_of_a_model_that_is_not_here_is_told(adapter: Path) -> None:
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "someone/model"}))
+    with pytest.raises(UsageError, match="is for the model 'someone/model', which is no folder here") as caught:
+        load_source(f"hf:{adapter}")
+    assert "ashore downloads nothing" in caught.value.hint and "base_model_name_or_path" in caught.value.hint

@@ -250,6 +250,20 @@ def _told_of_int8(artifact: ashore.Artifact) -> list[str]:
     return [warning for warning in artifact.manifest.warnings if "int8" in warning and "fp32" not in warning]
 
 
+@pytest.fixture
+def conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that the fake backend was asked for."""
+    made = FakeConverter.convert
+    asked: list[str] = []
+
+    def convert(self: Any, request: Any, destination: Path, progress: Any) -> Any:
+        asked.append(destination.name)
+        return made(self, request, destination, progress)
+
+    monkeypatch.setattr(FakeConverter, "convert", convert)
+    return asked
+
+
 def test_a_finished_file_that_is_worse_than_int8_is_replaced_by_int8(fakes: dict, tmp_path: Path) -> None:
     fakes["fake"].int8_noise, fakes["fake"].mixing_noise = {"1": 0.2}, 0.4
     int8, mixed = ashore.convert(
@@ -271,6 +285,37 @@ def test_without_an_int8_file_of_the_same_call_one_is_made_to_compare_and_thrown
     assert _kept(artifact) == [""] and len(_told_of_int8(artifact)) == 1
     assert not list(tmp_path.glob("*int8*"))
     assert ashore.verify(artifact).passed
+
+
+@pytest.mark.parametrize("precisions", [["int8", "mixed"], ["mixed"]], ids=["asked for", "made to compare"])
+def test_int8_is_made_once_where_mixed_gives_way_to_it(
+    fakes: dict, tmp_path: Path, conversions: list[str], precisions: list[str]
+) -> None:
+    fakes["fake"].int8_noise, fakes["fake"].mixing_noise = {"1": 0.2}, 0.4
+    made = ashore.convert(_louder_when_judged(), to=["fake"], precisions=precisions, output=tmp_path, min_sqnr_db=25.0)
+    assert sorted(conversions) == ["net.fake.fp32.fake", "net.fake.int8.fake", "net.fake.mixed.fake"]
+    assert len({artifact.file.read_bytes() for artifact in made}) == 1
+    assert made[-1].manifest is not None and made[-1].manifest.file.name == "net.fake.mixed.fake"
+    assert all(ashore.verify(artifact).passed for artifact in made)
+
+
+def test_a_finished_file_that_breaks_the_budget_gives_way_to_int8_that_keeps_it(fakes: dict, tmp_path: Path) -> None:
+    fakes["fake"].int8_noise, fakes["fake"].mixing_noise = {"1": 0.2}, 500.0
+    artifact = _mixed(tmp_path, _louder_when_judged(), min_sqnr_db=25.0)
+    assert artifact.manifest is not None and artifact.manifest.parity.sqnr_db > 25
+    assert _kept(artifact) == [""] and ashore.verify(artifact).passed
+    (told,) = _told_of_int8(artifact)
+    assert told.startswith(
+        "is int8 throughout: with modules in float, the finished file broke the budget, which int8 keeps: "
+    )
+    assert told.endswith(" dB SQNR where 25 dB are asked")
+
+
+def test_a_finished_file_that_breaks_the_budget_fails_where_int8_breaks_it_too(fakes: dict, tmp_path: Path) -> None:
+    fakes["fake"].int8_noise, fakes["fake"].mixing_noise = {"1": 0.5}, 500.0
+    with pytest.raises(AccuracyError, match=r"net\.fake\.mixed\.fake differs too much from PyTorch"):
+        _mixed(tmp_path / "out", min_sqnr_db=25.0)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_finished_file_that_is_no_worse_stays_and_nothing_is_told(fakes: dict, tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ from onnx import TensorProto, helper
 
 from ashore import UnsupportedModel, UsageError
 from ashore.errors import AshoreError
-from ashore.sources import load_source
+from ashore.sources import load_source, onnx_graph
+from ashore.sources.eager import run_eager
 from ashore.sources.onnx_proof import proof_floor_db, prove
+from ashore.sources.onnx_sizes import memory_refusals_told
 from ashore.sources.prepare import PreparedSource, prepare
 from onnx_files import Transformer, convolutional, export, handmade, quantize
 
@@ -349,28 +351,85 @@ def summed(*before: Any) -> list[Any]:
     return [*before, *nodes]
 
 
-@pytest.mark.parametrize("sizes", [[HUGE], [2**62]])
-def test_a_constant_that_fits_into_no_memory_is_told(sizes: list[int], tmp_path: Path) -> None:
-    nodes = summed(helper.make_node("ConstantOfShape", ["s"], ["big"]))
-    error = refusal(handmade(tmp_path / "n.onnx", nodes, [1, 4], weights={"s": np.array(sizes)}))
+HUGE_CONSTANTS = {
+    "ConstantOfShape": (["s"], {"s": np.array([HUGE])}, "1099511627776: 4096 GiB"),
+    "Expand": (["x", "s"], {"s": np.array([1 << 29, 4])}, "536870912x4: 8 GiB"),
+    "Tile": (["x", "s"], {"s": np.array([1 << 29, 1])}, "536870912x4: 8 GiB"),
+    "Range": (
+        ["a", "b", "c"],
+        {"a": np.float32(0), "b": np.float32(1 << 31), "c": np.float32(1)},
+        "2147483648: 8 GiB",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HUGE_CONSTANTS)
+def test_a_tensor_that_fits_into_no_file_is_told_before_it_is_computed(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs, weights, told = HUGE_CONSTANTS[kind]
+    path = handmade(tmp_path / "n.onnx", summed(helper.make_node(kind, inputs, ["big"])), [1, 4], weights=weights)
+    monkeypatch.setattr(onnx_graph, "import_graph", lambda *_: pytest.fail("it was computed"))
+    error = refusal(path)
     assert isinstance(error, UsageError)
-    assert error.message.startswith("the ONNX model asks for more memory than there is: ")
-    said = "you tried to allocate 4398046511104 bytes" if sizes == [HUGE] else "Storage size calculation overflowed"
-    assert said in error.message
+    assert error.message == f"tensor 'big' of the ONNX model has the shape {told}, and a file has room for 2"
     assert "a tensor's size is wrong in the file" in error.hint
 
 
-def test_an_expansion_that_fits_into_no_memory_is_told(tmp_path: Path) -> None:
-    # The sum of an expanded view needs no memory; what is computed from it does.
-    nodes = [helper.make_node("Expand", ["x", "s"], ["wide"]), helper.make_node("Exp", ["wide"], ["big"])]
-    error = refusal(handmade(tmp_path / "n.onnx", summed(*nodes), [1, 4], weights={"s": np.array([HUGE, 4])}))
-    assert "the ONNX model asks for more memory than there is: you tried to allocate" in error.message
+def test_memory_that_is_refused_where_nothing_foretold_it_is_told() -> None:
+    with (
+        pytest.raises(
+            UsageError, match="asks for more memory than there is: you tried to allocate 4611686018427387904"
+        ),
+        memory_refusals_told(),
+    ):
+        torch.empty(1 << 60)
+
+
+def test_what_follows_from_sizes_is_computed_beforehand(tmp_path: Path) -> None:
+    """A grid as detectors have one: its length is a size of the input."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Gather", ["shape", "axis"], ["width"]),
+        helper.make_node("Cast", ["width"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Range", ["zero", "real", "one"], ["grid"]),
+        helper.make_node("Add", ["x", "grid"], ["y"]),
+    ]
+    weights = {"axis": np.int64(1), "zero": np.float32(0), "one": np.float32(1)}
+    path = handmade(tmp_path / "n.onnx", nodes, ["batch", "width"], weights=weights)
+    found = prepared(path, shapes=("x=2x6",))
+    (answer,) = run_eager(found.model, {"x": np.zeros((2, 6), np.float32)}, found.outputs).values()
+    assert answer.tolist() == [[0, 1, 2, 3, 4, 5]] * 2
+
+
+@pytest.mark.parametrize(("width", "expected"), [(4, -1.0), (6, 1.0)])
+def test_a_branch_that_hangs_on_a_size_is_taken(width: int, expected: float, tmp_path: Path) -> None:
+    def branch(kind: str) -> Any:
+        nodes = [helper.make_node(kind, ["x"], ["inner"]), helper.make_node("Neg", ["inner"], ["out"])]
+        return helper.make_graph(nodes, kind, [], [helper.make_tensor_value_info("out", TensorProto.FLOAT, None)])
+
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Gather", ["shape", "axis"], ["width"]),
+        helper.make_node("Equal", ["width", "four"], ["narrow"]),
+        helper.make_node("If", ["narrow"], ["y"], then_branch=branch("Identity"), else_branch=branch("Neg")),
+    ]
+    path = handmade(tmp_path / "n.onnx", nodes, [1, "width"], weights={"axis": np.int64(1), "four": np.int64(4)})
+    found = prepared(path, shapes=(f"x=1x{width}",))
+    (answer,) = run_eager(found.model, {"x": np.ones((1, width), np.float32)}, found.outputs).values()
+    assert answer.tolist() == [[expected] * width]
 
 
 def test_an_input_that_fits_into_no_memory_is_told(tmp_path: Path) -> None:
     error = refusal(handmade(tmp_path / "n.onnx", [relu()], [HUGE, 4]))
     assert isinstance(error, UsageError)
     assert error.message == "input 'x' of shape 1099511627776x4 takes 16384 GiB, more than is free"
+
+
+def test_a_size_of_minus_one_is_open(tmp_path: Path) -> None:
+    path = handmade(tmp_path / "n.onnx", [relu()], [-1, 4])
+    assert prepared(path).inputs[0].shape == (1, 4)
+    assert prepared(path, shapes=("x=3x4",)).inputs[0].shape == (3, 4)
 
 
 def test_a_negative_size_is_told(tmp_path: Path) -> None:
@@ -400,4 +459,24 @@ def test_an_import_that_computes_something_else_is_refused_with_the_figure(tmp_p
     path = handmade(tmp_path / "n.onnx", [relu()], [1, 64])
     example = {"x": np.random.default_rng(0).standard_normal((1, 64), np.float32)}
     with pytest.raises(UnsupportedModel, match=r"not faithful: output 'y' reaches an SQNR of 3\d\.\d dB against"):
+        prove(path, Wrong(), {"x": "x"}, example, proof_floor_db(quantized=False, half=False))
+
+
+def test_of_scores_that_vanish_no_more_is_asked_than_onnxruntime_keeps_itself(tmp_path: Path) -> None:
+    """As a text detector answers to noise: the last bits of a sigmoid that is nearly 0."""
+    torch.manual_seed(0)
+    last = torch.nn.Conv2d(8, 8, 3)
+    torch.nn.init.constant_(last.bias, -20.0)  # type: ignore[arg-type]
+    with torch.no_grad():
+        last.weight.mul_(8)
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), last, torch.nn.Sigmoid())
+    path = export(net, tmp_path / "n.onnx", torch.randn(1, 3, 32, 32))
+    assert load_source(str(path)).name == "n"
+
+    class Wrong(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"scores": 1.5 * net(x)}
+
+    example = {"x": np.ones((1, 3, 32, 32), np.float32)}
+    with pytest.raises(UnsupportedModel, match="not faithful"):
         prove(path, Wrong(), {"x": "x"}, example, proof_floor_db(quantized=False, half=False))

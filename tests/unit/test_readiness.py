@@ -14,7 +14,12 @@ X = torch.ones(1, 4)
 
 
 class Adapted(torch.nn.Module):
-    """Speaks like a model of PEFT: a base model, a low-rank addition, and a way to merge the two."""
+    """Speaks like a model of PEFT: a base model, a low-rank addition, and a way to merge the two.
+
+    tests/integration/test_peft.py asks PEFT itself, where it is installed.
+    """
+
+    adapter_layer_names = ("down", "up")
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,7 +28,8 @@ class Adapted(torch.nn.Module):
         self.up = torch.nn.Linear(1, 4, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.base(x) + self.up(self.down(x))
+        added: torch.Tensor = self.up(self.down(x.to(self.down.weight.dtype)))
+        return self.base(x) + added.to(x.dtype)
 
     def merge_and_unload(self) -> torch.nn.Module:
         with torch.no_grad():
@@ -62,6 +68,16 @@ def test_adapters_are_merged_and_the_users_model_stays(wrap) -> None:  # type: i
     assert answer == pytest.approx(expected, abs=1e-6)
     assert sum(p.numel() for p in model.parameters()) == before
     assert model(X).detach().numpy() == pytest.approx(expected)
+
+
+def test_halves_are_widened_before_the_adapters_beside_them_are_merged() -> None:
+    model = Adapted()
+    model.base.to(torch.bfloat16)
+    prepared = prepare(ModelSource(model, (X.to(torch.bfloat16),), "adapted"))
+    (answer,) = run_eager(prepared.model, prepared.example, prepared.outputs).values()
+    assert "the model came in bfloat16: its weights are read as float32, in which it is judged" in prepared.warnings
+    expected = model.base.float()(X) + model.up(model.down(X))
+    assert answer == pytest.approx(expected.detach().numpy(), abs=1e-6)
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])

@@ -70,3 +70,12 @@ def test_an_input_named_twice_is_refused() -> None:
 def test_an_example_that_no_memory_holds_is_refused() -> None:
     with pytest.raises(UsageError, match=r"--shape 'x=1x1000000x1000000x1000' asks for .* bytes"):
         parse_shapes(("x=1x1000000x1000000x1000",))
+
+
+@pytest.mark.parametrize("text", ["x=1048576x1048576", "x=1024x1024:float32"])
+def test_a_shape_that_fits_into_no_memory_is_told_before_it_is_drawn(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASHORE_RUNNER_MEMORY_MIB", "2")
+    with pytest.raises(UsageError, match=rf"--shape '{text}' asks for .* bytes, which do not fit here"):
+        parse_shapes((text,))

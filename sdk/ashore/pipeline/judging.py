@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,8 @@ from ashore.pipeline.metrics import file_metrics
 from ashore.pipeline.parity import measure_parity
 from ashore.types.artifact import Artifact
 from ashore.types.budget import Budget
-from ashore.types.manifest import GoldenRecord, Manifest
+from ashore.types.manifest import GoldenRecord
+from ashore.types.metrics import Metric
 from ashore.types.parity import Parity
 from ashore.types.tensor import Sample
 
@@ -29,43 +30,78 @@ if TYPE_CHECKING:
 _GOLDEN_SAMPLES = 8
 
 
-def judge(
-    artifact: Artifact, draft: Manifest, prepared: PreparedSource, budget: Budget, eager: Mapping[str, float] | None
-) -> Manifest:
-    """``draft`` with what was measured; golden samples are written beside the file.
+@dataclass(frozen=True)
+class Measured:
+    """What a finished file reaches on the evaluation samples.
+
+    Attributes:
+        golden_parity: of the golden samples by themselves, which are all that ``ashore verify`` sees.
+        golden: of the samples written beside the file.
+        metrics: None also for a file below its floor, of which ``evaluate`` is not asked.
+    """
+
+    parity: Parity
+    golden_parity: Parity
+    golden: GoldenRecord
+    metrics: Mapping[str, Metric] | None
+
+    def held_to(self, floor_db: float) -> Measured:
+        parity, golden_parity = (replace(each, floor_db=floor_db) for each in (self.parity, self.golden_parity))
+        return replace(self, parity=parity, golden_parity=golden_parity)
+
+    @property
+    def below_floor(self) -> Parity | None:
+        """Of all samples, else of the golden ones; None where both keep the floor."""
+        return next((each for each in (self.parity, self.golden_parity) if not each.passed), None)
+
+    def faults(self, budget: Budget) -> tuple[str, ...]:
+        """As :meth:`Budget.faults`."""
+        if self.below_floor is not None:
+            return Budget().faults(self.below_floor, None)
+        return budget.faults(self.parity, self.metrics)
+
+
+def measure(
+    artifact: Artifact, floor_db: float, prepared: PreparedSource, eager: Mapping[str, float] | None
+) -> Measured:
+    """The file on the host against PyTorch; golden samples are written beside it.
 
     Raises:
-        AccuracyError: all samples, or the golden ones by themselves, fall below the draft's floor, or the file costs
-            more than the budget allows.
         UsageError: the source's ``evaluate`` fails.
     """
-    title = artifact.file.name
     _ = prepared.reference  # first: a process that is still at it would take a core from the file's own runs
-    with answered_on_host(artifact, prepared) as (session, converted):
-        parity = _parity(title, prepared, converted, draft.parity.floor_db)
-        metrics = file_metrics(prepared, eager, session, title)
-    for fault in budget.faults(parity, metrics):
+    with _answered_on_host(artifact, prepared) as (session, converted):
+        parity, golden_parity = _parities(prepared, converted, floor_db)
+        passed = parity.passed and golden_parity.passed
+        metrics = file_metrics(prepared, eager, session, artifact.file.name) if passed else None
+    return Measured(parity, golden_parity, _write_golden(artifact.file, prepared, converted), metrics)
+
+
+def hold(title: str, measured: Measured, budget: Budget) -> None:
+    """Raises AccuracyError for a file below its floor, on all samples or the golden ones, or over the budget."""
+    if measured.below_floor is not None:
+        raise AccuracyError(_below_floor(title, measured.below_floor), _ADVICE)
+    for fault in measured.faults(budget):
         raise AccuracyError(f"{title}: {fault}; nothing was published", _ADVICE)
-    golden = _write_golden(artifact.file, prepared, converted)
-    return replace(draft, parity=parity, golden=golden, metrics=metrics)
+
+
+def golden_path(file: Path) -> Path:
+    return file.with_suffix(".golden.npz")
 
 
 @contextmanager
-def answered_on_host(artifact: Artifact, prepared: PreparedSource) -> Iterator[tuple[Session, tuple[Sample, ...]]]:
+def _answered_on_host(artifact: Artifact, prepared: PreparedSource) -> Iterator[tuple[Session, tuple[Sample, ...]]]:
     """A session on all cores, and the file's answers on the evaluation samples."""
     with registry.get_target("host").open(artifact, threads=os.cpu_count() or 1) as session:
         yield session, tuple(run_real(session, sample) for sample in prepared.evaluation)
 
 
-def _parity(title: str, prepared: PreparedSource, converted: tuple[Sample, ...], floor_db: float) -> Parity:
+def _parities(prepared: PreparedSource, converted: tuple[Sample, ...], floor_db: float) -> tuple[Parity, Parity]:
+    """Of all samples, and of the golden ones."""
     reference, labels = prepared.reference, prepared.source.labels
-    parity = measure_parity(reference, converted, floor_db=floor_db, labels=labels)
     golden = _golden_indices(len(reference))
     part = measure_parity([reference[i] for i in golden], [converted[i] for i in golden], floor_db=floor_db)
-    for measured in (parity, part):
-        if not measured.passed:
-            raise AccuracyError(_below_floor(title, measured), _ADVICE)
-    return parity
+    return measure_parity(reference, converted, floor_db=floor_db, labels=labels), part
 
 
 _ADVICE = (
@@ -91,7 +127,7 @@ def _golden_indices(count: int) -> list[int]:
 
 
 def _write_golden(file: Path, prepared: PreparedSource, converted: tuple[Sample, ...]) -> GoldenRecord:
-    path = file.with_suffix(".golden.npz")
+    path = golden_path(file)
     chosen = _golden_indices(len(converted))
     samples = [[part[i] for i in chosen] for part in (prepared.evaluation, prepared.reference, converted)]
     save_golden(path, *samples)

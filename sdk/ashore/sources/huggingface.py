@@ -1,14 +1,15 @@
-"""``hf:DIR``: a local folder of transformers, config.json with safetensors weights."""
+"""``hf:DIR``: a local folder of transformers, config.json with safetensors weights, or a PEFT adapter for one."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ashore.errors import UsageError
+from ashore.sources.adapters import ADAPTER_CONFIG, load_adapter
+from ashore.sources.folders import folder_name, read_json
 from ashore.types.source import ModelSource
 from ashore.types.tensor import Array
 
@@ -21,7 +22,9 @@ def load_folder(folder: Path) -> ModelSource:
     Raises:
         UsageError: no folder, config or weights there; an architecture transformers does not know; a load that fails.
     """
-    config = _read_config(folder)
+    if not (folder / "config.json").exists() and (folder / ADAPTER_CONFIG).exists():
+        return load_adapter(folder, load_folder)
+    config = read_json(folder / "config.json")
     if not any(folder.glob("*.safetensors")):
         raise UsageError(
             f"{folder} has a config but no *.safetensors weights",
@@ -31,22 +34,7 @@ def load_folder(folder: Path) -> ModelSource:
     example = _example_inputs(model)
     labels = _labels(model.config)
     layouts = {"pixel_values": "NCHW"} if "pixel_values" in example else {}
-    return ModelSource(model, example, _name(folder), labels=labels, layouts=layouts)
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    if not path.is_file():
-        raise UsageError(
-            f"there is no {path}", "give the local folder that model.save_pretrained wrote; ashore downloads nothing"
-        )
-    try:
-        config = json.loads(path.read_text())
-    except (ValueError, OSError) as error:
-        raise UsageError(f"{path} is not readable JSON: {error}", "save the model again") from error
-    if not isinstance(config, dict):
-        raise UsageError(f"{path} holds no JSON object", "save the model again")
-    return config
+    return ModelSource(model, example, folder_name(folder), labels=labels, layouts=layouts)
 
 
 def _load_model(folder: Path, config: dict[str, Any]) -> Any:
@@ -125,7 +113,3 @@ def _labels(config: Any) -> tuple[str, ...] | None:
     named = getattr(config, "id2label", None) or {}
     generic = all(str(label) == f"LABEL_{index}" for index, label in named.items())
     return None if generic else tuple(str(named[index]) for index in sorted(named))
-
-
-def _name(folder: Path) -> str:
-    return folder.resolve().name or "model"

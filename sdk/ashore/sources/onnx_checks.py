@@ -37,12 +37,18 @@ def check_versions(model: Any) -> None:
             )
 
 
-def check_operators(model: Any) -> None:
-    """Raises UnsupportedModel for an operator that cannot be imported, with its node and the way out."""
+def check_operators(model: Any, *, may_branch: bool = False) -> None:
+    """Raises UnsupportedModel for an operator that cannot be imported, with its node and the way out.
+
+    Args:
+        may_branch: at sizes that are still open, an If may hang on them alone.
+    """
     from onnx2fx.op_registry import is_supported
 
     version = next((each.version for each in model.opset_import if each.domain in _STANDARD), 1)
     for node in model.graph.node:
+        if may_branch and node.op_type == "If":
+            continue
         if node.op_type in _DATA_DECIDES:
             _refuse(node, "runs its subgraph as the data decides, which no backend does")
         if node.op_type in _RANDOM:

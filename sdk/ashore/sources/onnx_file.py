@@ -44,15 +44,18 @@ def load_onnx(path: Path, examples: Mapping[str, Any] | None = None) -> ModelSou
     """
     model = _read(path)
     from ashore.sources.onnx_checks import check_operators, holds_quantization
+    from ashore.sources.onnx_fixed import fixed
     from ashore.sources.onnx_graph import import_graph
     from ashore.sources.onnx_half import half_formats, widened
     from ashore.sources.onnx_proof import proof_floor_db, prove
 
-    check_operators(model)
+    check_operators(model, may_branch=True)
     halves = half_formats(model)
     model = widened(model) if halves else model
     inputs = _inputs(model)
     example, notes = _example(inputs, dict(examples or {}))
+    model = fixed(model, {each.name: example[each.key].shape for each in inputs})
+    check_operators(model)
     module = import_graph(model, [example[each.key] for each in inputs], [each.key for each in inputs])
     floor_db = proof_floor_db(quantized=holds_quantization(model), half=bool(halves))
     prove(path, module, {each.key: each.name for each in inputs}, example, floor_db)
@@ -125,7 +128,9 @@ def _dtype(value: Any) -> str:
 
 
 def _sizes(value: Any) -> tuple[int | str, ...]:
-    return tuple(int(dim.dim_value) or dim.dim_param or "?" for dim in value.type.tensor_type.shape.dim)
+    """Some exporters write -1 for a size that is open, where ONNX has a name or nothing."""
+    dims = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_param or "?" if dim.dim_value in (0, -1) else int(dim.dim_value) for dim in dims)
 
 
 def _example(inputs: list[OnnxInput], given: dict[str, Any]) -> tuple[dict[str, Array], tuple[str, ...]]:

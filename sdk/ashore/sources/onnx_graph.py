@@ -11,6 +11,7 @@ from torch.fx import Graph, GraphModule, Node
 
 from ashore.errors import AshoreError, UnsupportedModel
 from ashore.sources.onnx_operators import register_operators
+from ashore.sources.onnx_recurrent import put_layers
 from ashore.sources.onnx_sizes import memory_refusals_told
 from ashore.types.tensor import Array
 
@@ -37,6 +38,7 @@ def import_graph(model: Any, example: list[Array], names: list[str]) -> GraphMod
             warnings.simplefilter("ignore")  # the importer's and torch's, of their own deprecations
             recorded = make_fx(_imported(model), pre_dispatch=True)(*tensors)
             _fold_constants(recorded)
+            put_layers(recorded)
     except AshoreError:
         raise
     except Exception as error:  # the importer has no error of its own for what it does not expect
@@ -167,7 +169,8 @@ def _with_own_weights(module: GraphModule) -> GraphModule:
     Float weights become parameters, by which models are measured.
     """
     places = _places(module.graph)
-    held: dict[str, Any] = {}
+    calls = module.graph.find_nodes(op="call_module")
+    held: dict[str, Any] = {str(call.target): module.get_submodule(str(call.target)) for call in calls}
     names: dict[str, str] = {}
     for node in module.graph.find_nodes(op="get_attr"):
         target = str(node.target)

@@ -2,7 +2,7 @@
 
 QuantizeLinear and DequantizeLinear become the operators that PT2E writes, on the int8 grid, so that converters keep
 their scales; weights that are multiplied become linear layers, which backends quantize and fuse; a constant index may
-count from the end.
+count from the end; LSTM and GRU stay whole where PyTorch has the same layer.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import torch
 from torch.fx import Node
 
 from ashore.errors import UnsupportedModel
+from ashore.sources.onnx_nodes import attributes, optional
+from ashore.sources.onnx_recurrent import whole
 
 _LOW, _HIGH = -128, 127
 _UNSIGNED_SHIFT = 128
@@ -59,7 +61,7 @@ def register_operators() -> None:
     from onnx2fx.op_registry import get_handler_versions, register_op
 
     own = {"QuantizeLinear": _quantize, "DequantizeLinear": _dequantize, "Gemm": _gemm, "MatMul": _matmul}
-    for name, handler in {**own, "Gather": _gather, "Clip": _clip}.items():
+    for name, handler in {**own, "Gather": _gather, "Clip": _clip, "LSTM": _recurrent, "GRU": _recurrent}.items():
         for version in get_handler_versions(name):
             register_op(name, handler, "", version)
 
@@ -90,18 +92,18 @@ def _dequantize(builder: Any, node: Any) -> Node:
 
 
 def _grid(builder: Any, node: Any, stored: torch.Tensor | None) -> _Grid:
-    attributes = _attributes(node)
+    said = attributes(node)
     scale = builder.initializer_map.get(node.input[1])
     given = builder.initializer_map.get(node.input[2]) if len(node.input) > 2 and node.input[2] else None
     missing = len(node.input) > 2 and node.input[2] and given is None
-    if scale is None or missing or attributes.get("block_size"):
+    if scale is None or missing or said.get("block_size"):
         _refuse(node, "has scales that are computed, or one for every block of a row")
     dtype = given.dtype if given is not None else stored.dtype if stored is not None else _default(builder, node)
     if dtype not in (torch.int8, torch.uint8) and (dtype is not torch.int32 or stored is None):
         _refuse(node, f"is of {str(dtype).removeprefix('torch.')}")
     zero = torch.zeros(scale.shape, dtype=torch.int64) if given is None else given.long()
     zero = zero - _UNSIGNED_SHIFT if dtype is torch.uint8 else zero
-    return _Grid(scale.float(), zero, _positive(attributes.get("axis", 1), stored), dtype)
+    return _Grid(scale.float(), zero, _positive(said.get("axis", 1), stored), dtype)
 
 
 def _default(builder: Any, node: Any) -> torch.dtype:
@@ -109,7 +111,7 @@ def _default(builder: Any, node: Any) -> torch.dtype:
     partner = builder.env.get(node.input[0])
     if partner is not None and "ashore_dtype" in partner.meta:
         return partner.meta["ashore_dtype"]  # type: ignore[no-any-return]  # written by _quantize alone
-    named = _attributes(node).get("output_dtype", 0)
+    named = attributes(node).get("output_dtype", 0)
     return {0: torch.uint8, 2: torch.uint8, 3: torch.int8}.get(named, torch.int16)
 
 
@@ -129,8 +131,8 @@ def _as_int8(stored: torch.Tensor) -> torch.Tensor:
 
 
 def _gemm(builder: Any, node: Any) -> Node:
-    alpha, beta, crossed_left, crossed_right = factors = _factors(_attributes(node))
-    left, bias = builder.get_value(node.input[0]), _optional(builder, node, 2)
+    alpha, beta, crossed_left, crossed_right = factors = _factors(attributes(node))
+    left, bias = builder.get_value(node.input[0]), optional(builder, node, 2)
     weight = builder.get_value(node.input[1]) if crossed_right else _transposed(builder, node.input[1])
     if weight is None or crossed_left or not alpha == beta == 1:
         return _call(builder, _general_gemm, left, builder.get_value(node.input[1]), bias, factors)
@@ -175,7 +177,7 @@ def _transposed(builder: Any, name: str) -> Node | None:
 
 
 def _gather(builder: Any, node: Any) -> Node:
-    axis = _attributes(node).get("axis", 0)
+    axis = attributes(node).get("axis", 0)
     data, index = (builder.get_value(name) for name in node.input[:2])
     return _call(builder, _gathered, data, index, axis, node.input[1] in builder.initializer_map)
 
@@ -191,10 +193,17 @@ def _gathered(data: torch.Tensor, index: torch.Tensor, axis: int, known: bool) -
     return picked.reshape((*data.shape[:axis], *index.shape, *data.shape[axis + 1 :]))
 
 
+def _recurrent(builder: Any, node: Any) -> Node:
+    from onnx2fx.ops import recurrent
+
+    unrolled = recurrent.lstm if node.op_type == "LSTM" else recurrent.gru
+    return whole(builder, node) or unrolled(builder, node)
+
+
 def _clip(builder: Any, node: Any) -> Node:
     """Bounds as numbers: backends fuse these into the layer before, and bounds that are tensors into nothing."""
     value = builder.get_value(node.input[0])
-    given = _attributes(node)  # up to opset 10
+    given = attributes(node)  # up to opset 10
     names = dict(zip(("min", "max"), node.input[1:], strict=False))
     for name, source in names.items():
         if source and source not in builder.initializer_map:
@@ -213,17 +222,6 @@ def _clipped(value: torch.Tensor, low: float | None, high: float | None) -> torc
     if low is None or high is None or not value.is_floating_point():
         return torch.relu(value) if low == 0 and high is None else torch.clamp(value, low, high)
     return torch.nn.functional.hardtanh(value, low, high)
-
-
-def _attributes(node: Any) -> dict[str, Any]:
-    """Their values by name; those at ONNX's defaults are mostly left out of files."""
-    from onnx.helper import get_attribute_value
-
-    return {each.name: get_attribute_value(each) for each in node.attribute}
-
-
-def _optional(builder: Any, node: Any, place: int) -> Node | None:
-    return builder.get_value(node.input[place]) if len(node.input) > place and node.input[place] else None
 
 
 def _constant(builder: Any, value: torch.Tensor) -> Node:

@@ -20,6 +20,9 @@ _FLOOR_DB = 60.0
 """float32 summed in another order left 111 dB and more in all models tried, MobileNetV2 among them."""
 _HALF_FLOOR_DB = 40.0
 """Of a file that rounds to float16 behind every operator, against float32. Small nets left 64 to 76 dB."""
+_MARGIN_DB = 6.0
+"""Below what onnxruntime keeps against itself, where that is less than the floor. A text detector of PaddleOCR on noise
+reached 33.2 dB, onnxruntime 33.4, and every layer before its last sigmoid 116 and more."""
 _QUANTIZED_FLOOR_DB = 20.0
 """A value on the border of two steps is rounded by the last bit of its sum, and its output moves by a whole step.
 Small nets come out equal to the last bit; MobileNetV2 of random weights reached 25 dB on one sample and equality on
@@ -40,19 +43,35 @@ def prove(path: Path, module: torch.nn.Module, names: Mapping[str, str], example
     """
     session = _open(path)
     for sample in (example, _another(example)):
-        expected = _answer(session, {names[key]: array for key, array in sample.items()}, sample is example)
+        given = {names[key]: array for key, array in sample.items()}
+        expected = _answer(session, given, sample is example)
         if expected is None:
             return
         found = _eager(module, sample)
-        for name, want, have in zip(found, expected, found.values(), strict=True):
-            _compare(name, want, have, floor)
+        for place, (name, want, have) in enumerate(zip(found, expected, found.values(), strict=True)):
+            _compare_shapes(name, want, have)
+            reached = _reached_db(want, have)
+            if reached < floor and reached < _own_db(path, given, place, want, floor) - _MARGIN_DB:
+                _refuse(
+                    f"output {name!r} reaches an SQNR of {reached:.1f} dB against onnxruntime, {floor:.0f} are asked"
+                )
 
 
-def _open(path: Path) -> Any:
+def _own_db(path: Path, given: dict[str, Array], place: int, want: Array, floor: float) -> float:
+    """What onnxruntime keeps of an output when it optimizes the graph: little of a sigmoid that is 0 to six digits.
+
+    Of quantized models that says nothing, as it then computes in other grids.
+    """
+    answers = None if floor <= _QUANTIZED_FLOOR_DB else _answer(_open(path, optimized=True), given, False)
+    return 200.0 if answers is None else _reached_db(want, answers[place])
+
+
+def _open(path: Path, *, optimized: bool = False) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    level = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimized else level.ORT_DISABLE_ALL
     options.log_severity_level = 4  # fatal: what fails is told by its error
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -102,15 +121,16 @@ def _eager(module: torch.nn.Module, sample: Sample) -> dict[str, Array]:
     return {name: value.numpy() for name, value in found.items()}
 
 
-def _compare(name: str, want: Array, have: Array, floor: float) -> None:
+def _compare_shapes(name: str, want: Array, have: Array) -> None:
     if want.shape != have.shape:
         _refuse(f"output {name!r} has shape {list(have.shape)} where onnxruntime gives {list(want.shape)}")
     if not np.array_equal(np.isfinite(want), np.isfinite(have)):
         _refuse(f"output {name!r} is infinite or NaN in other places than in onnxruntime")
+
+
+def _reached_db(want: Array, have: Array) -> float:
     finite = np.isfinite(want)
-    reached = sqnr_db(want[finite].astype(np.float64), have[finite].astype(np.float64))
-    if reached < floor:
-        _refuse(f"output {name!r} reaches an SQNR of {reached:.1f} dB against onnxruntime, and {floor:.0f} are asked")
+    return sqnr_db(want[finite].astype(np.float64), have[finite].astype(np.float64))
 
 
 def _refuse(finding: str) -> None:

@@ -203,8 +203,9 @@ def _eval_copy(source: ModelSource) -> torch.nn.Module:
             "give a torch.nn.Module or a torch.export.ExportedProgram",
         )
     check_devices(source.model)
-    module = merge_adapters(copy_module(source.model)).cpu().eval()
-    return module.float() if half_format(source.model) else module
+    module = copy_module(source.model).cpu()
+    # Merged in float32: a sum of halves would be rounded to halves.
+    return merge_adapters(module.float() if half_format(source.model) else module).eval()
 
 
 def _runnable(program: torch.export.ExportedProgram) -> torch.nn.Module:

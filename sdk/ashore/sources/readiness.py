@@ -44,13 +44,14 @@ def half_format(model: Any) -> str | None:
     """``float16`` or ``bfloat16`` where a module keeps all its floating-point numbers in that format, else None.
 
     A module that mixes formats was mixed by its author, and tensor classes such as torchao's keep other numbers than
-    their dtype says: both are left as they are.
+    their dtype says: both are left as they are. Adapters do not count: PEFT keeps them in float32 beside halves.
     """
     import torch
 
     if not isinstance(model, torch.nn.Module):
         return None
-    tensors = [tensor for _, tensor in _registered(model)]
+    adapters = set(map(id, _adapters(model)))
+    tensors = [tensor for _, tensor in _registered(model) if id(tensor) not in adapters]
     formats = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
     plain = all(type(tensor) in (torch.Tensor, torch.nn.Parameter) for tensor in tensors)
     if not plain or len(formats) != 1 or not formats <= {torch.float16, torch.bfloat16}:
@@ -61,6 +62,14 @@ def half_format(model: Any) -> str | None:
 def _registered(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     yield from module.named_parameters()
     yield from module.named_buffers()
+
+
+def _adapters(module: torch.nn.Module) -> Iterator[torch.Tensor]:
+    """The tensors that PEFT's layers add, as these layers name them."""
+    for layer in module.modules():
+        for name in getattr(layer, "adapter_layer_names", ()):
+            added: Any = getattr(layer, name, None)
+            yield from (*added.parameters(), *added.buffers()) if added is not None else ()
 
 
 def _plain_attributes(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

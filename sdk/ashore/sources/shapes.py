@@ -8,6 +8,7 @@ import re
 import numpy as np
 
 from ashore.errors import UsageError
+from ashore.limits import memory_limit_bytes
 from ashore.types.tensor import Array, DynamicDim
 
 _GRAMMAR = re.compile(r"(?P<name>\w+)=(?P<sizes>\d+(\.\.\d+)?(x\d+(\.\.\d+)?)*)(:(?P<dtype>\w+))?")
@@ -68,10 +69,11 @@ def _dynamic_axes(sizes: list[tuple[int, int]]) -> dict[int, DynamicDim]:
 
 
 def _example(shape: list[int], dtype: str, text: str) -> Array:
+    needed, limit = math.prod(shape) * np.dtype(dtype).itemsize, memory_limit_bytes()
+    refusal = UsageError(f"--shape {text!r} asks for {needed:.3g} bytes, which do not fit here", "give smaller sizes")
+    if limit is not None and needed > limit:
+        raise refusal
     try:
         return draw(shape, dtype)
     except (MemoryError, ValueError) as error:
-        count = math.prod(shape) * np.dtype(dtype).itemsize
-        raise UsageError(
-            f"--shape {text!r} asks for {count:.3g} bytes, which do not fit here", "give smaller sizes"
-        ) from error
+        raise refusal from error
