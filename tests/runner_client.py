@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ashore_runtimes.frames import Channel, Kind, join_layout, lay_out, pack_layout, split_layout, unpack_layout
+from ashore_runtimes.wire.frames import Channel, Kind, join_layout, lay_out, pack_layout, split_layout, unpack_layout
 
 LIMIT_S = 120.0
 

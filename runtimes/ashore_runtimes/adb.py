@@ -14,15 +14,16 @@ from ashore.errors import AshoreError, ChecksumMismatch, TargetUnavailable, Tran
 from ashore.interfaces import Target
 from ashore.types.artifact import Artifact
 from ashore.types.target import TargetInfo, TargetKind
-from ashore_runtimes import adb_store, native_build
-from ashore_runtimes.adb_client import Device, list_devices
-from ashore_runtimes.adb_facts import ARM64, DeviceFacts, read_facts
-from ashore_runtimes.adb_run import remote_launch
-from ashore_runtimes.adb_store import Parcel
-from ashore_runtimes.engines import engine_versions
+from ashore_runtimes.android import store as adb_store
+from ashore_runtimes.android.client import Device, list_devices
+from ashore_runtimes.android.facts import ARM64, DeviceFacts, read_facts
+from ashore_runtimes.android.run import remote_launch
+from ashore_runtimes.android.store import Parcel
 from ashore_runtimes.host import check_engine, check_settings
-from ashore_runtimes.native_runner import missing_tools
-from ashore_runtimes.session import RunnerSession
+from ashore_runtimes.runner import native_build
+from ashore_runtimes.runner.engines import engine_versions
+from ashore_runtimes.runner.native_runner import missing_tools
+from ashore_runtimes.session.session import RunnerSession
 from ashore_runtimes.target_files import TargetFile, target_file, target_files
 
 _KIND = "adb"

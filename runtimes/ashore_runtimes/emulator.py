@@ -13,15 +13,15 @@ from ashore.types.artifact import Artifact
 from ashore.types.profile import InstructionCounts
 from ashore.types.target import TargetInfo, TargetKind
 from ashore.types.tensor import Sample
-from ashore_runtimes.engines import engine_versions
-from ashore_runtimes.guest import guest_root
+from ashore_runtimes.emulation.guest import guest_root
+from ashore_runtimes.emulation.instructions import count_instructions
 from ashore_runtimes.host import check_engine, check_settings
-from ashore_runtimes.instructions import count_instructions
-from ashore_runtimes.launch import CRASH_ADVICE, Ending, Launch, cause_of_death, explain_local, signal_name
 from ashore_runtimes.machine import memory_bytes, usable_cores
-from ashore_runtimes.native_build import NativeBuild, arm64_build
-from ashore_runtimes.native_runner import library_path, missing_tools
-from ashore_runtimes.session import RunnerSession
+from ashore_runtimes.runner.engines import engine_versions
+from ashore_runtimes.runner.launch import CRASH_ADVICE, Ending, Launch, cause_of_death, explain_local, signal_name
+from ashore_runtimes.runner.native_build import NativeBuild, arm64_build
+from ashore_runtimes.runner.native_runner import library_path, missing_tools
+from ashore_runtimes.session.session import RunnerSession
 from ashore_runtimes.target_files import TargetFile, target_file, target_files, user_folders
 
 _KIND = "emulator"

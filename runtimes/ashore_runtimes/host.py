@@ -9,12 +9,12 @@ from ashore.errors import ArtifactError, TargetUnavailable, UsageError
 from ashore.interfaces import Target
 from ashore.types.artifact import Artifact
 from ashore.types.target import TargetInfo, TargetKind
-from ashore_runtimes.engines import engine_versions
 from ashore_runtimes.machine import abi, cpu_model, memory_bytes, usable_cores
-from ashore_runtimes.native_runner import Choice, choose_runner, host_launch, read_choice
-from ashore_runtimes.session import RunnerSession
+from ashore_runtimes.runner.engines import engine_versions
+from ashore_runtimes.runner.native_runner import Choice, choose_runner, host_launch, read_choice
+from ashore_runtimes.runner.wheels import DISTRIBUTIONS
+from ashore_runtimes.session.session import RunnerSession
 from ashore_runtimes.target_files import TargetFile, target_file, target_files
-from ashore_runtimes.wheels import DISTRIBUTIONS
 
 _KIND = "host"
 _KEYS = frozenset({"runner"})

@@ -11,7 +11,7 @@ namespace ashore {
 // A JSON string of any bytes: what is no UTF-8 becomes U+FFFD.
 std::string quoted(const std::string& text);
 
-// TensorFacts as runtimes/ashore_runtimes/engine.py has them.
+// TensorFacts as runtimes/ashore_runtimes/wire/facts.py has them.
 std::string facts_json(const ashore_tensor_facts& facts);
 std::string op_json(const ashore_op& op);
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ashore.cache import cache_folder
 from ashore_runtimes.cache import made_once
-from ashore_runtimes.native_build import build_key, host_build, run_tool, source_folder
-from ashore_runtimes.wheels import installed_wheels
+from ashore_runtimes.runner.native_build import build_key, host_build, run_tool, source_folder
+from ashore_runtimes.runner.wheels import installed_wheels
 
 _HERE = Path(__file__).parent
 _SOURCES = [_HERE / name for name in ("bare_executorch.cpp", "bare_litert.cpp", "bare_loop.h")]

@@ -21,8 +21,8 @@ from files import Files
 from rich.console import Console
 from tables import Section, show, show_verdict
 
-from ashore_runtimes.engines import engine_versions
 from ashore_runtimes.machine import cpu_model, usable_cores
+from ashore_runtimes.runner.engines import engine_versions
 
 SECTIONS: dict[str, Callable[[Files, Effort], list[Section]]] = {
     "conversion": conversion.sections,

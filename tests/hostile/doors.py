@@ -20,8 +20,8 @@ from ashore.errors import (
 )
 from ashore.pipeline.manifests import load_manifest
 from ashore.types.artifact import Artifact
-from ashore_converters.executorch_file import read_contents
-from ashore_converters.litert_file import read_file
+from ashore_converters.executorch.file import read_contents
+from ashore_converters.litert.file import read_file
 from hostile.corpus import Case, State
 
 LIMIT_S = 5.0

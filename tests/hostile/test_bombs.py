@@ -16,12 +16,12 @@ import ashore
 from ashore import ArtifactError, ChecksumMismatch, ManifestInvalid, ModelSource, UsageError
 from ashore.limits import SETTING, memory_limit_bytes
 from ashore.sources.arrays import load_arrays, save_arrays
-from ashore_runtimes.answers import Failure
-from ashore_runtimes.child import Child
-from ashore_runtimes.faults import reported_error
-from ashore_runtimes.frames import Slot
-from ashore_runtimes.launch import Launch
-from ashore_runtimes.shared import SharedMemory, anonymous_file
+from ashore_runtimes.runner.launch import Launch
+from ashore_runtimes.session.answers import Failure
+from ashore_runtimes.session.child import Child
+from ashore_runtimes.session.faults import reported_error
+from ashore_runtimes.wire.frames import Slot
+from ashore_runtimes.wire.shared import SharedMemory, anonymous_file
 from commands import Command
 from hostile.original import Original, seal
 

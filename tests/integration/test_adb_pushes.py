@@ -17,7 +17,7 @@ import pytest
 from ashore import registry
 from ashore.errors import ChecksumMismatch, DeviceTimeout, TransferFailed
 from ashore.types.artifact import Artifact
-from ashore_runtimes import adb_client
+from ashore_runtimes.android import client as adb_client
 from device import Phone
 from edges import affine_manifest
 from phones import eventually, failure, models, parts, target_id, use

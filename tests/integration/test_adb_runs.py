@@ -12,7 +12,8 @@ import pytest
 import ashore
 from ashore.cache import cache_folder
 from ashore.errors import DeviceTimeout, EngineCrashed, ExecutionError, TargetUnavailable, TransferFailed
-from ashore_runtimes import adb_client, adb_run
+from ashore_runtimes.android import client as adb_client
+from ashore_runtimes.android import run as adb_run
 from device import AdbServer, Phone
 from phones import ONES, eventually, failure, target_id, use
 

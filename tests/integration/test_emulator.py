@@ -16,8 +16,8 @@ from ashore import registry
 from ashore.errors import EngineCrashed, ExecutionError, TargetUnavailable
 from ashore.interfaces import Session
 from ashore.types.artifact import Artifact
-from ashore_runtimes.launch import Launch
-from ashore_runtimes.session import RunnerSession
+from ashore_runtimes.runner.launch import Launch
+from ashore_runtimes.session.session import RunnerSession
 from commands import Command
 from conversions import noisy_source
 from programs import require_programs

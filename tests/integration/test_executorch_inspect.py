@@ -14,7 +14,7 @@ from torch import nn
 
 from ashore import ArtifactError
 from ashore.types.conversion import Delegation
-from ashore_converters.executorch import ExecuTorchConverter
+from ashore_converters.executorch.converter import ExecuTorchConverter
 from conversions import noisy_source, to_executorch
 
 
@@ -52,7 +52,7 @@ def test_contents_tell_tensors_operators_and_bytes(file: Path) -> None:
 def test_reading_does_not_import_torch(file: Path) -> None:
     script = (
         "import json, pathlib, sys\n"
-        "from ashore_converters.executorch import ExecuTorchConverter\n"
+        "from ashore_converters.executorch.converter import ExecuTorchConverter\n"
         f"contents = ExecuTorchConverter().inspect(pathlib.Path({str(file)!r}))\n"
         "heavy = {'torch', 'executorch', 'torchao'} & set(sys.modules)\n"
         "print(json.dumps([contents.delegation.partitions, sorted(heavy)]))"

@@ -118,7 +118,7 @@ def test_int8_edges_behind_a_float_operator_are_refused_by_name(tmp_path: Path) 
 def test_convolutions_over_three_dimensions_are_refused_beforehand(
     precision: str, captured: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ashore_converters import executorch
+    from ashore_converters.executorch import converter as executorch
 
     monkeypatch.setattr(executorch.ExecuTorchConverter, "convert", lambda *_: pytest.fail("the work began"))
     model, x = nn.Sequential(nn.Conv3d(2, 4, 3), nn.ReLU()).eval(), torch.randn(1, 2, 4, 4, 4)

@@ -130,7 +130,7 @@ def test_layers_that_round_their_inputs_are_refused_in_fp32(tmp_path: Path) -> N
 def test_layers_xnnpack_leaves_out_in_int8_become_float_and_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ashore_converters import executorch_quantizer
+    from ashore_converters.executorch import quantizer as executorch_quantizer
 
     class Clamped(nn.Module):
         def __init__(self) -> None:

@@ -31,7 +31,7 @@ from ashore.types.manifest import Manifest
 from ashore.types.target import TargetKind
 from ashore.types.tensor import DynamicDim, TensorSpec
 from ashore_runtimes.host import HostRuntime
-from ashore_runtimes.session import RunnerSession
+from ashore_runtimes.session.session import RunnerSession
 from edges import affine_inputs, affine_manifest, manifest_of
 
 SUFFIXES = {"executorch": ".pte", "litert": ".tflite"}
@@ -410,7 +410,7 @@ def test_looking_at_the_host_imports_no_engine() -> None:
     program = """
 import sys
 from ashore_runtimes.host import HostRuntime
-from ashore_runtimes.session import RunnerSession
+from ashore_runtimes.session.session import RunnerSession
 HostRuntime().targets()[0].describe()
 print(*{"torch", "executorch", "ai_edge_litert"} & set(sys.modules))
 """

@@ -19,7 +19,7 @@ import pytest
 from ashore.errors import AshoreError, EngineCrashed, ExecutionError, TargetUnavailable
 from ashore.types.artifact import Artifact
 from ashore_runtimes.host import HostRuntime
-from ashore_runtimes.session import RunnerSession
+from ashore_runtimes.session.session import RunnerSession
 from commands import Command
 from programs import require_programs
 

@@ -11,10 +11,10 @@ import pytest
 
 from ashore.errors import ExecutionError
 from ashore.types.artifact import Artifact
-from ashore_runtimes.native_build import host_build
-from ashore_runtimes.native_runner import native_launch
-from ashore_runtimes.python_runner import python_launch
-from ashore_runtimes.session import RunnerSession
+from ashore_runtimes.runner.native_build import host_build
+from ashore_runtimes.runner.native_runner import native_launch
+from ashore_runtimes.runner.python_runner import python_launch
+from ashore_runtimes.session.session import RunnerSession
 from programs import require_programs
 
 SUFFIXES = {"executorch": ".pte", "litert": ".tflite"}

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ashore_runtimes.emulation.instructions import plugin_words
 from ashore_runtimes.emulator import QEMU
-from ashore_runtimes.instructions import plugin_words
 from programs import require_programs
 
 NATIVE = Path(__file__).parents[2] / "runtimes" / "native"

@@ -169,6 +169,6 @@ def test_a_graph_is_traced_again_only_where_that_makes_another_file(
     monkeypatch.setattr(CanonicalizePass, "call", lambda *given: (counted.append(1), usual(*given))[1])
     made = to_litert(noisy_source(net(), (1, 3, 32, 32)), "fp32", tmp_path / "made")
     assert len(counted) == traces
-    monkeypatch.setattr("ashore_converters.litert_retrace.hides_an_operator", lambda _target: not traces)
+    monkeypatch.setattr("ashore_converters.litert.retrace.hides_an_operator", lambda _target: not traces)
     other = to_litert(noisy_source(net(), (1, 3, 32, 32)), "fp32", tmp_path / "other")
     assert (made.file.read_bytes() == other.file.read_bytes()) is not bool(traces)

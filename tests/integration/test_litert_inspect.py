@@ -63,7 +63,7 @@ def test_every_truncated_file_is_found(file: Path, tmp_path: Path) -> None:
 
 def test_damaged_bytes_give_an_error_of_ashore_or_a_reading(file: Path) -> None:
     """Whatever the damage, reading ends soon and never in someone else's exception."""
-    from ashore_converters.litert_file import read_graph
+    from ashore_converters.litert.file import read_graph
 
     whole, chance = file.read_bytes(), random.Random(0)
     outcomes = {"read": 0, "refused": 0}

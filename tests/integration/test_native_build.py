@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from ashore.errors import TargetUnavailable
-from ashore_runtimes import native_build
-from ashore_runtimes.native_build import arm64_build, bundle, host_build
-from ashore_runtimes.wheels import Wheel, arm64_wheel, installed_wheels
+from ashore_runtimes.runner import native_build
+from ashore_runtimes.runner.native_build import arm64_build, bundle, host_build
+from ashore_runtimes.runner.wheels import Wheel, arm64_wheel, installed_wheels
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the native runner is built on Linux only")
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ashore_runtimes.frames import Kind, Slot, join_layout, pack_layout
-from ashore_runtimes.native_build import arm64_build, bundle, host_build
-from ashore_runtimes.python_runner import python_launch
+from ashore_runtimes.runner.native_build import arm64_build, bundle, host_build
+from ashore_runtimes.runner.python_runner import python_launch
+from ashore_runtimes.wire.frames import Kind, Slot, join_layout, pack_layout
 from runner_client import RunnerClient
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the native runner is built on Linux only")

@@ -27,13 +27,13 @@ from ashore.errors import (
 )
 from ashore.types.artifact import Artifact
 from ashore.types.reading import PaceReading
-from ashore_runtimes.frames import Kind, Slot, join_layout, pack_layout
-from ashore_runtimes.launch import Launch
-from ashore_runtimes.session import RunnerSession
+from ashore_runtimes.runner.launch import Launch
+from ashore_runtimes.session.session import RunnerSession
+from ashore_runtimes.wire.frames import Kind, Slot, join_layout, pack_layout
 
 SCRIPT = """
 import json, os, sys, time
-from ashore_runtimes.frames import Channel
+from ashore_runtimes.wire.frames import Channel
 channel = Channel(0, 1, max_body_bytes=2**31 - 1)
 for index, answer in enumerate(json.loads(sys.argv[1])):
     if index:

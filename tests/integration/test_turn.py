@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from ashore_runtimes.native_build import TURN, host_build
-from ashore_runtimes.turn import NativeTurn
+from ashore_runtimes.runner.native_build import TURN, host_build
+from ashore_runtimes.session.turn import NativeTurn
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the native runner is built on Linux only")
 HOURS_S = 1e4

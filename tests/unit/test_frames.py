@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ashore_runtimes.frames import Channel, Kind, ProtocolError, Slot, lay_out, pack_layout, unpack_layout
+from ashore_runtimes.wire.frames import Channel, Kind, ProtocolError, Slot, lay_out, pack_layout, unpack_layout
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ashore.types.conversion import UndelegatedOp
-from ashore_converters import litert_trial
-from ashore_converters.litert_trial import Node, judge, try_file
+from ashore_converters.litert import trial as litert_trial
+from ashore_converters.litert.trial import Node, judge, try_file
 
 
 def test_operators_between_a_calls_inputs_and_outputs_are_inside() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ashore_runtimes.watch import Cores, watch
+from ashore_runtimes.session.watch import Cores, watch
 
 _HOURS_S = 1e4
 """Far beyond the patience of any test."""
@@ -67,7 +67,7 @@ def test_a_watch_that_sleeps_beyond_its_end_is_over(pipe: tuple[int, int], monke
     """As on a busy machine."""
     read_fd, write_fd = pipe
     slept = time.sleep
-    monkeypatch.setattr("ashore_runtimes.watch.time.sleep", lambda seconds: slept(seconds + 0.05))
+    monkeypatch.setattr("ashore_runtimes.session.watch.time.sleep", lambda seconds: slept(seconds + 0.05))
     watch(read_fd, 0.01, Cores(2))
     assert not _readable(read_fd)
     os.close(write_fd)

@@ -1,0 +1,182 @@
+"""What can be said of a model and a recipe before any work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from ashore.errors import UnsupportedModel
+from ashore.sources.layers import check_layer_rules
+from ashore.sources.quantized import is_quantized_program
+from ashore.types.conversion import ConversionRequest
+from ashore.types.precision import Precision
+from ashore_converters.bake import QuantizedWeight, count_packed_linear, quantized_weights
+from ashore_converters.executorch.layers import count_convolutions, linear_weights, refuse_volumes
+from ashore_converters.executorch.recurrent import loops
+from ashore_converters.recurrent import recurrent_paths
+
+_FLOAT, _HALF, _STATIC = Precision.FP32, Precision.FP16, Precision.INT8
+_DYNAMIC, _FOUR_BITS = Precision.INT8_DYNAMIC, Precision.INT4
+
+_LAYER_PRECISIONS = {
+    _FLOAT: (_FLOAT,),
+    _HALF: (_HALF,),
+    _STATIC: (_FLOAT, _STATIC, _DYNAMIC),
+    _DYNAMIC: (_FLOAT, _DYNAMIC),
+    _FOUR_BITS: (_FLOAT, _FOUR_BITS),
+}
+"""What a file's layers may be, by the file's own precision."""
+
+_SHOWN = 6
+
+
+def cautions(request: ConversionRequest) -> tuple[str, ...]:
+    """What the user should know beforehand.
+
+    Raises:
+        UnsupportedModel: the recipe or the model asks for something XNNPACK cannot do.
+        UsageError: a layer rule names no layer.
+    """
+    _refuse_recipe(request)
+    refuse_volumes(request.model)
+    _refuse_mixed_formats(request)
+    check_layer_rules(request.recipe, request.model.get_submodule("model"))
+    if is_quantized_program(request.model):
+        return _own_quantization(request)
+    return (*_already_quantized(request), *_unrolled(request), *_left_float(request))
+
+
+def runs_as_quantized(weight: QuantizedWeight) -> bool:
+    """XNNPACK has kernels for dynamic int8 inputs with 4-bit weights in groups, and 4 or 8-bit weights by row."""
+    return weight.dynamic_activations and (weight.bits == 4 or (weight.bits == 8 and not weight.grouped))
+
+
+def _refuse_recipe(request: ConversionRequest) -> None:
+    recipe = request.recipe
+    for rule in recipe.layers:
+        allowed = _LAYER_PRECISIONS[recipe.precision]
+        if rule.precision not in allowed:
+            raise UnsupportedModel(
+                f"layer rule {rule.pattern!r} asks for {rule.precision} in a file of {recipe.precision}",
+                f"on ExecuTorch layers of such a file may be {', '.join(allowed)}",
+            )
+    if recipe.int8_io and recipe.precision is not _STATIC:
+        raise UnsupportedModel(
+            f"int8_io asks for int8 tensors at the edge of a file of {recipe.precision}",
+            "only static int8 has fixed scales to give them: use --precision int8, or drop int8_io",
+        )
+
+
+def _refuse_mixed_formats(request: ConversionRequest) -> None:
+    """fp16 halves the weights that are float32, and the casts between the parts then bring the two together."""
+    formats = {weight.dtype for weight in request.model.parameters() if weight.is_floating_point()}
+    if request.recipe.precision is _HALF and torch.float32 in formats and len(formats) > 1:
+        words = ", ".join(sorted(str(each).removeprefix("torch.") for each in formats))
+        raise UnsupportedModel(
+            f"the model keeps its weights in several formats ({words}), and --precision {_HALF} would mix them up",
+            f"use --precision {_FLOAT}, which keeps each part in its own format, or .float() the model and take the "
+            "casts out of its forward",
+        )
+
+
+def _own_quantization(request: ConversionRequest) -> tuple[str, ...]:
+    recipe = request.recipe
+    if recipe.precision not in (_STATIC, _DYNAMIC) or recipe.layers or recipe.int8_io:
+        asked = "layer rules or int8_io" if recipe.layers or recipe.int8_io else str(recipe.precision)
+        raise UnsupportedModel(
+            f"the model is quantized already, and {asked} would change what it computes",
+            f"use --precision {_STATIC} or {_DYNAMIC}, which keep its own quantization, or give the float model",
+        )
+    return ("the model is quantized already; the file keeps that quantization",)
+
+
+def _already_quantized(request: ConversionRequest) -> Iterator[str]:
+    weights = quantized_weights(request.model)
+    if request.recipe.precision is _FOUR_BITS:
+        for weight in weights:
+            _refuse_unknown_width(weight)
+        weights = tuple(weight for weight in weights if not runs_as_quantized(weight))
+    if request.recipe.precision is _FLOAT:
+        _refuse_dynamic_inputs(weights)
+    if weights:
+        yield (
+            f"the weights of {_some([weight.module_path for weight in weights])} were quantized by torchao; they are "
+            f"dequantized first, and the file's precision is {request.recipe.precision}"
+        )
+
+
+def _refuse_dynamic_inputs(weights: tuple[QuantizedWeight, ...]) -> None:
+    dynamic = [weight for weight in weights if weight.dynamic_activations]
+    if dynamic:
+        native = all(runs_as_quantized(weight) for weight in dynamic)
+        raise UnsupportedModel(
+            f"{_some([weight.module_path for weight in dynamic])} were quantized by torchao to round their inputs to "
+            "8 bits, which a file of fp32 cannot repeat",
+            f"use --precision {_FOUR_BITS if native else _DYNAMIC}, or convert the model from before its quantization",
+        )
+
+
+def _refuse_unknown_width(weight: QuantizedWeight) -> None:
+    if weight.dynamic_activations and weight.bits is not None and not runs_as_quantized(weight):
+        grouped = " in groups" if weight.grouped else ""
+        raise UnsupportedModel(
+            f"layer '{weight.module_path}' holds {weight.bits}-bit weights{grouped}, for which XNNPACK has no kernel",
+            "quantize it to 4 bits in groups or to 8 bits by row, or convert it with --precision int8-dynamic",
+        )
+
+
+def _left_float(request: ConversionRequest) -> Iterator[str]:
+    precision = request.recipe.precision
+    linear, convolutions = list(linear_weights(request.model)), count_convolutions(request.model)
+    if precision is _HALF and convolutions:
+        yield (
+            f"executorch stores the weights of convolutions in fp32 also for {precision}: {_counted(convolutions)} of "
+            "this model will not shrink; int8 makes them four times smaller"
+        )
+    if precision in (_FLOAT, _HALF):
+        return
+    matrices = len(linear) + count_packed_linear(request.model) + len(_recurrent(request, looped=True))
+    _refuse_nothing_to_quantize(precision, matrices, convolutions)
+    if precision in (_DYNAMIC, _FOUR_BITS) and convolutions:
+        yield (
+            f"{precision} quantizes linear layers only: {_counted(convolutions)} of this model "
+            f"{'stays' if convolutions == 1 else 'stay'} in fp32; static int8 quantizes them as well"
+        )
+    if precision is _FOUR_BITS:
+        size = request.recipe.group_size
+        odd = [weight.path for weight in linear if not weight.divides_into(size)]
+        if odd:
+            yield f"{_some(odd)} stay in fp32: their inputs do not divide into groups of {size}"
+
+
+def _unrolled(request: ConversionRequest) -> Iterator[str]:
+    paths = _recurrent(request, looped=False)
+    if paths:
+        yield (
+            f"{_some(paths)}: unrolled over time, some twenty operators and a second of conversion a step, with fp32 "
+            "weights; LSTM and GRU become loops in fp32 and int8, with fixed shapes"
+        )
+
+
+def _refuse_nothing_to_quantize(precision: Precision, linear: int, convolutions: int) -> None:
+    if linear or (precision is _STATIC and convolutions):
+        return
+    kinds = "linear layer or convolution" if precision is _STATIC else "linear layer"
+    raise UnsupportedModel(
+        f"{precision} has nothing to quantize: the model has no {kinds}",
+        "use --precision int8, which quantizes convolutions as well" if convolutions else "use --precision fp16",
+    )
+
+
+def _counted(convolutions: int) -> str:
+    return f"{convolutions} convolution{'' if convolutions == 1 else 's'}"
+
+
+def _some(paths: list[str]) -> str:
+    shown = ", ".join(f"'{path}'" for path in paths[:_SHOWN])
+    return f"{shown} and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else shown
+
+
+def _recurrent(request: ConversionRequest, *, looped: bool) -> list[str]:
+    return recurrent_paths(request.model, may_loop=loops(request), looped=looped)

@@ -1,0 +1,92 @@
+"""4-bit weights in the linear layers of a module, as torchao's tensors, which ExecuTorch exports as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule
+from torch.overrides import TorchFunctionMode
+
+from ashore.interfaces import Progress
+from ashore.types.conversion import ConversionRequest
+from ashore.types.precision import Precision
+from ashore.types.recipe import Recipe
+from ashore.types.tensor import Sample
+from ashore_converters.executorch.export import sample_tensors
+from ashore_converters.executorch.layers import LinearWeight, enclosing, linear_weights, precision_at
+from ashore_converters.four_bits import FourBits, Matrices, See, choose_rounding
+from ashore_converters.gptq import Rounded
+
+_LINEAR = (torch.nn.functional.linear, torch.ops.aten.linear.default)
+
+
+def quantize_4bit(module: torch.nn.Module, request: ConversionRequest, progress: Progress) -> FourBits:
+    """In place: 4-bit weights in groups along the input of linear layers, whose inputs are int8 at run time."""
+    weights = [weight for weight in linear_weights(module) if _becomes_4bit(weight, request.recipe)]
+    matrices = {id(weight.tensor): weight.tensor for weight in weights}  # a shared one counts once
+
+    def run(sample: Sample, see: See) -> None:
+        with _Watch(matrices, see):
+            module(*sample_tensors(sample, request.inputs))
+
+    chosen = choose_rounding(request, Matrices(matrices, run, _nearest), progress)
+    for weight in weights:
+        quantized = _quantized(weight.tensor, request.recipe.group_size, chosen.rounded.get(id(weight.tensor)))
+        setattr(weight.owner, weight.name, torch.nn.Parameter(quantized, requires_grad=False))
+    _call_as_function(module)
+    return chosen
+
+
+def _becomes_4bit(weight: LinearWeight, recipe: Recipe) -> bool:
+    """Those of torchao's classes are quantized already."""
+    plain = type(weight.tensor.data) is Tensor
+    asked = precision_at(recipe, enclosing(weight.path)) is Precision.INT4
+    return plain and asked and weight.divides_into(recipe.group_size)
+
+
+class _Watch(TorchFunctionMode):
+    """While it is entered, shows the inputs of linear layers, called as modules, functions or operators."""
+
+    def __init__(self, weights: Mapping[int, Tensor], see: See) -> None:
+        super().__init__()
+        self._weights, self._see = weights, see
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        if func in _LINEAR:
+            named = dict(zip(("input", "weight"), args, strict=False)) | given
+            if id(named["weight"]) in self._weights:
+                self._see(id(named["weight"]), named["input"])
+        return func(*args, **given)
+
+
+def _call_as_function(module: torch.nn.Module) -> None:
+    """Programs captured before, and ONNX imports, call the operator itself, which torchao's tensors do not answer."""
+    for graph in (layer for layer in module.modules() if isinstance(layer, GraphModule)):
+        for node in graph.graph.find_nodes(op="call_function", target=torch.ops.aten.linear.default):
+            node.target = torch.nn.functional.linear
+        graph.recompile()
+
+
+def _nearest(weight: Tensor, group_size: int) -> Tensor:
+    floats: Tensor = _quantized(weight, group_size).dequantize()
+    return floats
+
+
+def _quantized(weight: Tensor, group_size: int, rounded: Rounded | None = None) -> Tensor:
+    from torchao.quantization import Int8DynamicActivationIntxWeightConfig, PerGroup, quantize_
+
+    int4: torch.dtype = torch.int4  # type: ignore[attr-defined]  # absent from torch's stubs
+    granularity = PerGroup(group_size)
+    config = Int8DynamicActivationIntxWeightConfig(weight_dtype=int4, weight_granularity=granularity)
+    layer = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    layer.weight = torch.nn.Parameter(weight.detach(), requires_grad=False)
+    quantize_(layer, config)
+    quantized: Any = layer.weight.data
+    if rounded is not None:  # torchao finds integers and scales by itself; these take their place
+        quantized.qdata, quantized.scale = rounded.integers, rounded.scales
+    tensor: Tensor = quantized
+    return tensor
