@@ -13,8 +13,10 @@
 namespace ashore {
 namespace {
 
-// Runs differ by about as much, and a sleep may end late.
-constexpr uint64_t kLeadNs = 300000, kPatienceNs = 300000;
+// Runs differ by about as much, long ones more than short ones, and a sleep may end late.
+uint64_t lead_ns(uint64_t due_ns) { return std::clamp<uint64_t>(due_ns / 8, 300000, 1000000); }
+uint64_t patience_ns(uint64_t due_ns) { return std::clamp<uint64_t>(due_ns / 4, 300000, 2000000); }
+
 // To wake a sleeping process takes the system 50 to 100 microseconds, and its caches are another's by then: a caller
 // stays awake through a run of at most this length.
 constexpr uint64_t kLongestWatchNs = 20000000;
@@ -38,6 +40,7 @@ __attribute__((target("prfchw")))
 void take_back(const void* memory, size_t bytes) {
   const auto* at = static_cast<const uint8_t*>(memory);
   for (size_t offset = 0; offset < bytes; offset += kLineBytes) __builtin_prefetch(at + offset, 1);
+  asm volatile("" ::"r"(memory) : "memory");  // or the compiler drops calls of a function that does nothing else
 }
 
 // As poll, looking again and again until then.
@@ -55,9 +58,10 @@ int look(pollfd* answer, uint64_t until_ns) {
 bool stays_awake(uint64_t due_ns) { return due_ns <= kLongestWatchNs && now_ns() >= considerate_until_ns.load(); }
 
 // As poll, until the answer is about to come.
-int wait_for(pollfd* answer, uint64_t due_ns, uint64_t due_at_ns) {
-  if (due_ns <= kLeadNs) return poll(answer, 1, 0);
-  return stays_awake(due_ns) ? look(answer, due_at_ns - kLeadNs) : wait(answer, due_ns - kLeadNs);
+int wait_for(pollfd* answer, uint64_t due_ns) {
+  const uint64_t lead = lead_ns(due_ns);
+  if (due_ns <= lead) return poll(answer, 1, 0);
+  return stays_awake(due_ns) ? look(answer, now_ns() + due_ns - lead) : wait(answer, due_ns - lead);
 }
 
 int64_t take(const ashore_conversation& with, int found) {
@@ -73,9 +77,9 @@ int64_t take(const ashore_conversation& with, int found) {
 ASHORE_EXPORT int64_t ashore_turn(ashore_conversation* with, const void* request, size_t request_bytes,
                                   uint64_t due_ns) {
   if (write(with->requests_fd, request, request_bytes) < 0) return -errno;
-  with->due_at_ns = ashore::now_ns() + due_ns;
+  with->late_at_ns = ashore::now_ns() + due_ns + ashore::patience_ns(due_ns);
   pollfd answer = {with->answers_fd, POLLIN, 0};
-  const int found = ashore::wait_for(&answer, due_ns, with->due_at_ns);
+  const int found = ashore::wait_for(&answer, due_ns);
   if (found != 0) return ashore::take(*with, found);
   if (with->inputs.size_bytes <= ashore::kMostWarmedBytes) {
     ashore::take_back(with->inputs.data, with->inputs.size_bytes);
@@ -85,8 +89,7 @@ ASHORE_EXPORT int64_t ashore_turn(ashore_conversation* with, const void* request
 
 ASHORE_EXPORT int64_t ashore_glance(const ashore_conversation* with, uint64_t limit_ns) {
   pollfd answer = {with->answers_fd, POLLIN, 0};
-  const uint64_t late_at_ns = with->due_at_ns + ashore::kPatienceNs, begin_ns = ashore::now_ns();
-  const int found = ashore::look(&answer, std::min(begin_ns + limit_ns, late_at_ns));
+  const int found = ashore::look(&answer, std::min(ashore::now_ns() + limit_ns, with->late_at_ns));
   if (found != 0) return ashore::take(*with, found);
-  return ashore::now_ns() < late_at_ns ? -EINPROGRESS : -ETIME;
+  return ashore::now_ns() < with->late_at_ns ? -EINPROGRESS : -ETIME;
 }

@@ -19,13 +19,13 @@ typedef struct {
 } ashore_memory;
 
 /* `answer` is where an answer's beginning is read to; `inputs` is where the caller will write inputs of the next run, or
- * nothing; `due_at_ns` is for these functions alone. */
+ * nothing; `late_at_ns` is for these functions alone. */
 typedef struct {
   int requests_fd;
   int answers_fd;
   ashore_memory answer;
   ashore_memory inputs;
-  uint64_t due_at_ns;
+  uint64_t late_at_ns;
 } ashore_conversation;
 
 /* Writes a request of at most PIPE_BUF bytes, which a pipe takes whole or not at all; looks for the answer until

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 RUNS_PER_ROUND = 10
-_RUNS_PER_TURN, _TURNS_PER_ROUND = 3, 4
+_WARMUP_PER_TURN, _RUNS_PER_TURN, _TURNS_PER_ROUND = 3, 5, 2
 """Short turns: a neighbour slows this machine for seconds at a time, and must find both sides of a pair at work."""
 _DRAWS, _SEED = 2000, 0
 
@@ -66,21 +66,22 @@ def in_turns(contenders: Mapping[str, Callable[[], float]], rounds: int) -> Turn
 
 
 def medians_in_turns(contenders: Mapping[str, Contender], rounds: int) -> Turns:
-    """Medians in microseconds, after a run of each contender that does not count: the caches were another's."""
+    """Medians in microseconds, after runs of each contender that do not count: the caches were another's."""
     turns = {name: lambda run=run: _median(run) for name, run in contenders.items()}
     return in_turns(turns, rounds * _TURNS_PER_ROUND)
 
 
 def _median(run: Contender) -> float:
-    return float(np.median(run(_RUNS_PER_TURN + 1)[1:]))
+    return float(np.median(run(_WARMUP_PER_TURN + _RUNS_PER_TURN)[_WARMUP_PER_TURN:]))
 
 
-def called(run: Callable[[], object]) -> Contender:
-    """As a caller feels it: the wall time of each call."""
+def called(run: Callable[[], object], before: Callable[[], object] = lambda: None) -> Contender:
+    """As a caller feels it: the wall time of each call, not counting what is done ``before`` it."""
 
     def timed(runs: int) -> list[float]:
         taken = []
         for _ in range(runs):
+            before()
             start = time.perf_counter_ns()
             run()
             taken.append((time.perf_counter_ns() - start) / 1000)

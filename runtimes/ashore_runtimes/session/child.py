@@ -7,8 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NoReturn, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
 from ashore.errors import EngineCrashed, TargetUnavailable
 from ashore.limits import confine, memory_limit_bytes
@@ -27,8 +26,7 @@ GRACE_S = 2.0
 """From the end of the conversation to SIGTERM, and from there to SIGKILL."""
 
 
-@dataclass(frozen=True)
-class Coming:
+class Coming(NamedTuple):
     """An answer that will probably come after ``due_s``; ``rehearse`` does, without any effect, what will follow."""
 
     due_s: float
@@ -167,7 +165,13 @@ class Child:
     def _watched(self, request: bytes, timeout_s: float, coming: Coming) -> bytes:
         """Send it, and be awake when the answer is due; the beginning of it, if it was read."""
         due_s = min(coming.due_s, timeout_s)
-        begun = None if self._turn is None else self._turn.take(request, due_s, coming.rehearse)
+
+        def rehearse() -> None:
+            coming.rehearse()
+            CORES.take(0)
+            CORES.give_back(0)
+
+        begun = None if self._turn is None else self._turn.take(request, due_s, rehearse)
         if begun is None:
             self._channel.put(request, timeout_s)
             watch(self._answers_fd, due_s)

@@ -24,7 +24,7 @@ class _Conversation(ctypes.Structure):
         ("answers_fd", ctypes.c_int),
         ("answer", _Memory),
         ("inputs", _Memory),
-        ("due_at_ns", ctypes.c_uint64),
+        ("late_at_ns", ctypes.c_uint64),
     )
 
 
