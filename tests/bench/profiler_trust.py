@@ -29,7 +29,8 @@ from ashore.types.profile import Mode, Profile, Result, Settings
 _ALONE, _BESIDE = "latency pass alone", "with operators and memory"
 _REPEATS, _WARMUP, _RUNS = 3, 3, 20
 _EMULATOR = "emulator:cortex-a76"
-_IN_A_ROW = 5
+_IN_A_ROW, _MORE = 5, 4
+"""A file of which too few profiles were quiet is profiled up to so many times more often."""
 _SAME_WORK = Target("{:.4f}x", 1.001, 0.999)
 _APART, _UNCHANGED, _DURATION = Target("{:.1%}", 0.05), Target("{:.3f}x", 1.02, 0.98), Target("{:.1f} s", 60.0)
 
@@ -37,7 +38,7 @@ _APART, _UNCHANGED, _DURATION = Target("{:.1%}", 0.05), Target("{:.3f}x", 1.02, 
 def sections(files: Files, effort: Effort) -> list[Section]:
     paths = [path for _, _, path in files.artifacts()]
     profiles: list[Profile] = []
-    medians_us: dict[str, list[list[float]]] = {_ALONE: [], _BESIDE: []}
+    medians_ms: dict[str, list[list[float]]] = {_ALONE: [], _BESIDE: []}
 
     def plain() -> float:
         begin = time.perf_counter()
@@ -45,16 +46,32 @@ def sections(files: Files, effort: Effort) -> list[Section]:
         return time.perf_counter() - begin
 
     def alone() -> float:
-        medians_us[_ALONE].append(_latency_pass_alone(paths, files))
+        medians_ms[_ALONE].append(_latency_pass_alone(paths, files))
         return math.nan
 
     def beside() -> float:
-        medians_us[_BESIDE].append(_medians_us(_profile(paths, files.folder, "--ops")))
+        medians_ms[_BESIDE].append(_medians_ms(_profile(paths, files.folder, "--ops").results))
         return math.nan
 
     walls_s = in_turns({"plain": plain, _ALONE: alone, _BESIDE: beside}, effort.profiles).figures["plain"]
-    timed = _independence(profiles[0], medians_us)
-    return [_repeatability(_judged_anew(profiles)), timed, _same_work(files), _duration(walls_s, len(paths))]
+    timed = _independence(profiles[0], medians_ms)
+    by_file = [[profile.results[index] for profile in profiles] for index in range(len(paths))]
+    for path, results in zip(paths, by_file, strict=True):
+        _wait_for_quiet(results, path, files.folder, _MORE * effort.profiles)
+    repeated = _repeatability(_judged_anew(by_file))
+    return [repeated, timed, _same_work(files), _duration(walls_s, len(paths))]
+
+
+def _wait_for_quiet(results: list[Result], path: Path, folder: Path, most: int) -> None:
+    """Profile a file alone until enough of its profiles did not warn, at most so many times."""
+    for _ in range(most):
+        if len(_quiet(results)) >= _IN_A_ROW:
+            return
+        results += _profile([path], folder).results
+
+
+def _quiet(results: Sequence[Result]) -> list[Result]:
+    return [each for each in results if not disturbances(each.warnings)]
 
 
 def _profile(paths: Sequence[Path], folder: Path, *words: str) -> Profile:
@@ -64,8 +81,8 @@ def _profile(paths: Sequence[Path], folder: Path, *words: str) -> Profile:
     return ashore.load_profile(out)
 
 
-def _medians_us(profile: Profile) -> list[float]:
-    return [latency.median_ns / 1000 for result in profile.results if (latency := latency_of(result))]
+def _medians_ms(results: Sequence[Result]) -> list[float]:
+    return [latency.median_ns / 1e6 for result in results if (latency := latency_of(result))]
 
 
 def _latency_pass_alone(paths: Sequence[Path], files: Files) -> list[float]:
@@ -76,16 +93,14 @@ def _latency_pass_alone(paths: Sequence[Path], files: Files) -> list[float]:
             with fed("native", path, files) as session:
                 session.repeat(_WARMUP)
                 kept += session.repeat(_RUNS)
-    return [float(np.median(each)) / 1000 for each in samples]
+    return [float(np.median(each)) / 1e6 for each in samples]
 
 
-def _judged_anew(profiles: Sequence[Profile]) -> list[Profile]:
-    """By the best pace that the last of them knew: the first one of a machine has nothing to hold its own against."""
-    known = [pace.best_ns for result in profiles[-1].results if (pace := result.environment.pace)]
+def _judged_anew(by_file: Sequence[Sequence[Result]]) -> list[list[Result]]:
+    """By the best pace that any of them knew: the first one of a machine has nothing to hold its own against."""
+    known = [pace.best_ns for results in by_file for result in results if (pace := result.environment.pace)]
     best_ns = min(known, default=0)
-    return [
-        replace(profile, results=tuple(_held_to(best_ns, each) for each in profile.results)) for profile in profiles
-    ]
+    return [[_held_to(best_ns, each) for each in results] for results in by_file]
 
 
 def _held_to(best_ns: int, result: Result) -> Result:
@@ -96,18 +111,19 @@ def _held_to(best_ns: int, result: Result) -> Result:
     return replace(judged, warnings=warnings_of(judged))
 
 
-def _repeatability(profiles: Sequence[Profile]) -> Section:
+def _repeatability(by_file: Sequence[Sequence[Result]]) -> Section:
     """Of the profiles that did not warn of noise, where there are enough of them: the claim is for a quiet machine."""
     rows = []
-    for index, result in enumerate(profiles[0].results):
-        quiet = [each for each in profiles if not disturbances(each.results[index].warnings)]
+    for results in by_file:
+        quiet = _quiet(results)
         enough = len(quiet) >= _IN_A_ROW
-        medians = [_medians_us(profile)[index] / 1000 for profile in (quiet if enough else profiles)]
-        kind = f"{len(quiet)} quiet of {len(profiles)}" if enough else "all, too few quiet"
+        medians = _medians_ms(quiet if enough else results)
+        kind = f"{len(quiet)} quiet of {len(results)}" if enough else "all, too few quiet"
         shown = (f"{min(medians):.3f}", f"{max(medians):.3f}")
-        rows.append(Row(f"{result.title} ({kind})", *shown, _apart(medians), _APART))
+        rows.append(Row(f"{results[0].title} ({kind})", *shown, _apart(medians), _APART))
     title = f"Medians of {_IN_A_ROW} fast profiles in a row, each in processes of its own, that did not warn of noise"
-    return Section(title, ("p50, ms", "least of all", "most of all"), tuple(rows), _rejected(profiles))
+    told = tuple(_rejected_of(results) for results in by_file)
+    return Section(title, ("p50, ms", "least of all", "most of all"), tuple(rows), told)
 
 
 def _apart(medians: Sequence[float]) -> Estimate:
@@ -118,29 +134,22 @@ def _apart(medians: Sequence[float]) -> Estimate:
     return Estimate(float(middle), float(low), float(high))
 
 
-def _rejected(profiles: Sequence[Profile]) -> tuple[str, ...]:
-    """What the profiles themselves say of the machine, and how far apart those are that it speaks against."""
-    return tuple(
-        _rejected_of([profile.results[index] for profile in profiles]) for index in range(len(profiles[0].results))
-    )
-
-
 def _rejected_of(results: Sequence[Result]) -> str:
-    rejected = [(result, kinds) for result in results if (kinds := disturbances(result.warnings))]
+    rejected = [result for result in results if disturbances(result.warnings)]
     if not rejected:
         return f"{results[0].title}: none of {len(results)} warned"
-    counts = Counter(kind for _, kinds in rejected for kind in kinds)
+    counts = Counter(kind for result in rejected for kind in disturbances(result.warnings))
     told = ", ".join(f"{kind} {count}" for kind, count in counts.most_common())
-    medians = [latency.median_ns / 1e6 for result, _ in rejected if (latency := latency_of(result))]
+    medians = _medians_ms(rejected)
     spread = f"{min(medians):.3f} to {max(medians):.3f} ms, {max(medians) / min(medians) - 1:.1%} apart"
     return f"{results[0].title}: {len(rejected)} of {len(results)} warned ({told}), their medians {spread}"
 
 
-def _independence(profile: Profile, medians_us: Mapping[str, Sequence[Sequence[float]]]) -> Section:
+def _independence(profile: Profile, medians_ms: Mapping[str, Sequence[Sequence[float]]]) -> Section:
     rows = []
     for index, result in enumerate(profile.results):
-        turns = Turns({name: [each[index] for each in medians] for name, medians in medians_us.items()})
-        shown = [f"{turns.median(name) / 1000:.3f}" for name in (_ALONE, _BESIDE)]
+        turns = Turns({name: [each[index] for each in medians] for name, medians in medians_ms.items()})
+        shown = [f"{turns.median(name):.3f}" for name in (_ALONE, _BESIDE)]
         rows.append(Row(result.title, *shown, turns.ratio(_BESIDE, _ALONE), _UNCHANGED))
     title = "Latency in a profile with all passes against that of a latency pass alone"
     return Section(title, ("p50, ms", "alone", "all passes"), tuple(rows))
