@@ -164,6 +164,7 @@ def altered(original: Original, **changes: object) -> bytes:
     [
         ({"inputs__0__shape": [-1, 4]}, r"describes 'x' with shape \[-1, 4\]"),
         ({"inputs__0__shape": [2**70]}, "describes 'x' with shape"),
+        ({"inputs__0__name": "a" * 1001}, "with a name of 1001 characters, where 1000 are allowed"),
         ({"inputs__0__dtype": "float99"}, "with dtype 'float99', which is no type of numbers"),
         ({"inputs__0__dtype": "object"}, "with dtype 'object', which is no type of numbers"),
         ({"inputs__0__quantization": {"scale": 0.0, "zero_point": 0}, "inputs__0__dtype": "int8"}, "with scale 0.0"),

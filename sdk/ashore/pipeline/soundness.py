@@ -15,6 +15,8 @@ from ashore.types.tensor import TensorSpec
 _SHA256 = re.compile("[0-9a-f]{64}")
 _LONGEST_NAME_BYTES = 255
 """Of a file, on the usual systems."""
+_LONGEST_TENSOR_NAME = 1000
+"""Messages repeat it."""
 _MOST_SHOWN = 80
 _MOST_TENSORS, _MOST_DIMENSIONS, _LARGEST = 65_535, 255, 2**63 - 1
 
@@ -45,6 +47,8 @@ def _side_problems(side: str, specs: Sequence[TensorSpec]) -> Iterator[str]:
 
 
 def _spec_problems(spec: TensorSpec) -> Iterator[str]:
+    if len(spec.name) > _LONGEST_TENSOR_NAME:
+        yield f"a name of {len(spec.name)} characters, where {_LONGEST_TENSOR_NAME} are allowed"
     if not _is_number(spec.dtype):
         yield f"dtype {_short(spec.dtype)}, which is no type of numbers"
     elif spec.quantization is not None and np.dtype(spec.dtype).kind not in "iu":
