@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -254,6 +255,22 @@ def test_a_model_of_int64_keeps_its_type_in_a_file_of_int32(open_file: Open) -> 
     session = open_file("affine", "litert", replace(manifest, inputs=tuple(wide), outputs=tuple(wide_out)))
 
     assert session.run(affine_inputs())["output_1"].dtype == np.int64
+
+
+def test_a_callers_arrays_are_looked_at_once_a_run(affine: Session) -> None:
+    """Not again while its answer is about to come: they may be large, or another thread's by then."""
+
+    class Watched(dict[str, np.ndarray]):
+        looks = 0
+
+        def get(self, *words: object) -> Any:
+            self.looks += 1
+            return super().get(*words)  # type: ignore[call-overload]
+
+    inputs = Watched(affine_inputs())
+    for _ in range(20):
+        affine.run(inputs)
+    assert inputs.looks == 20 * len(inputs)
 
 
 def test_threads_share_a_session_in_turns(affine: Session) -> None:

@@ -95,16 +95,18 @@ class RunnerSession:
         with self._lock:
             self._check_open()
             request = self._transport.write(arrays)
-            coming = Coming(self.last_run_ns / 1e9, partial(self._rehearse, inputs)) if self._has_run else None
+            coming = Coming(self.last_run_ns / 1e9, self._rehearse) if self._has_run else None
             ask = self._child.ask
             self.last_run_ns, results = ask(request, Kind.RAN, self._transport.read, self._timeout_s, coming)
             self._has_run = True
             return results
 
-    def _rehearse(self, inputs: Mapping[str, Array]) -> None:
-        """All that comes before and after a run, but for its arrays."""
-        accept_inputs(self._in_file, self._dtypes, inputs)
-        self._transport.rehearse()
+    def _rehearse(self) -> None:
+        """All that comes before and after a run, but for the caller's arrays: those are no longer looked at."""
+        placed = self._transport.rehearse()
+        inputs = {spec.name: place for spec, place in zip(self._in_file, placed, strict=False)}
+        if inputs:
+            accept_inputs(self._in_file, self._dtypes, inputs)
 
     def input_buffers(self) -> Sample:
         """Raises as ``ashore.interfaces.Session.input_buffers`` says."""

@@ -46,8 +46,11 @@ class Transport(Protocol):
         """
         ...
 
-    def rehearse(self) -> None:
-        """Do what the last ``write`` and ``read`` did, without a visible effect, where that is quickly done."""
+    def rehearse(self) -> Sequence[Array]:
+        """Do what the last ``write`` and ``read`` did, without a visible effect, where that is quickly done.
+
+        Returns where the inputs lie, in the file's order; nothing where nothing is rehearsed.
+        """
         ...
 
     def release(self) -> None:
@@ -86,10 +89,11 @@ class SharedTransport:
         self._body = body
         return ENGINE_NS.unpack_from(body)[0], self._outputs.copies(self._views)
 
-    def rehearse(self) -> None:
+    def rehearse(self) -> Sequence[Array]:
         self.write(self._inputs.placed)
         if self._views and sum(view.nbytes for view in self._views) <= _REHEARSED_BYTES:
             self.read(self._body)
+        return self._inputs.placed
 
     def release(self) -> None:
         self._inputs.forget()
@@ -123,8 +127,9 @@ class InlineTransport:
         views = self._outputs.views(layout, lambda *where: arrays_in(data, *where))
         return ENGINE_NS.unpack_from(body)[0], self._outputs.copies(views)
 
-    def rehearse(self) -> None:
+    def rehearse(self) -> Sequence[Array]:
         """What lies inside the frames is not small."""
+        return ()
 
     def release(self) -> None:
         self._inputs.forget()
