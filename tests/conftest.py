@@ -90,6 +90,18 @@ def costs(fakes: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
+def model(costs: Any, tmp_path: Path) -> Path:
+    """The fp32 file of a small net for the fake backend, whose costs are the test's to change."""
+    import torch
+
+    import ashore
+
+    del costs
+    source = ashore.ModelSource(torch.nn.Identity(), (torch.ones(1, 4),), "net")
+    return ashore.convert(source, to=["fake"], output=tmp_path / "out")[0].file
+
+
+@pytest.fixture
 def places(fakes: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """``places["emulator:a76"] = FakeTarget(…)`` adds a target beside the fake host."""
     from ashore import registry

@@ -1,7 +1,7 @@
 /* One turn of a conversation with a runner, from the side that asks.
  *
- * Python does the same in ashore_runtimes/session/watch.py and wire/frames.py; done here it takes the caller some 40 microseconds
- * less, since after a model has run the caches hold little of an interpreter, and others may run meanwhile.
+ * Python does the same in ashore_runtimes/session/watch.py and wire/frames.py; done here it takes the caller some 40
+ * microseconds less, since after a model has run the caches hold little of an interpreter, and others may run meanwhile.
  */
 #ifndef ASHORE_TURN_H_
 #define ASHORE_TURN_H_

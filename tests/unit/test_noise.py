@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 import ashore
-from ashore import ModelSource
 from ashore.profiling.environment import Watch
 from ashore.profiling.noise import disturbances, warnings_of
 from ashore.types.profile import Environment, InputsOrigin, Load, Result, Settings, Temperature
@@ -108,13 +106,6 @@ def test_runs_that_become_slower_in_every_process_are_told() -> None:
 def test_disturbances_are_the_warnings_of_noise_by_their_first_words() -> None:
     warnings = ("noisy: 9%", "shared: a", "shared: b", "5 threads on 4 cores: they wait for each other", "slowing: x")
     assert disturbances(warnings) == ["noisy", "shared", "slowing"]
-
-
-@pytest.fixture
-def model(costs: Any, tmp_path: Path) -> Path:
-    del costs
-    source = ModelSource(torch.nn.Identity(), (torch.ones(1, 4),), "net")
-    return ashore.convert(source, to=["fake"], output=tmp_path / "out")[0].file
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 import ashore
-from ashore import ArtifactError, ModelSource
+from ashore import ArtifactError
 from ashore.errors import EngineCrashed
 from ashore.profiling import paces
 from ashore.profiling.paces import learn_best
@@ -39,13 +38,6 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     seconds = [60.0 * 1_000_000]
     monkeypatch.setattr(paces.time, "time", lambda: seconds[0])
     return seconds
-
-
-@pytest.fixture
-def model(costs: Any, tmp_path: Path) -> Path:
-    del costs
-    source = ModelSource(torch.nn.Identity(), (torch.ones(1, 4),), "net")
-    return ashore.convert(source, to=["fake"], output=tmp_path / "out")[0].file
 
 
 @pytest.fixture

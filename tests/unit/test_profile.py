@@ -26,13 +26,6 @@ Costing = Any
 
 
 @pytest.fixture
-def model(costs: Costing, tmp_path: Path) -> Path:
-    del costs
-    source = ModelSource(torch.nn.Identity(), (torch.ones(1, 4),), "net")
-    return ashore.convert(source, to=["fake"], output=tmp_path / "out")[0].file
-
-
-@pytest.fixture
 def known(costs: Costing, model: Path) -> Costs:
     found = costs(model.name)
     found.opened.clear()  # the conversion has judged the file

@@ -9,10 +9,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-import torch
 
 import ashore
-from ashore import ModelSource, Profile
+from ashore import Profile
 from ashore.types.target import TargetKind
 from commands import Command, Outcome
 from fake_costs import MS, Costs
@@ -21,11 +20,9 @@ from handmade import MB, artifact, profile, result
 
 
 @pytest.fixture
-def model(costs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    del costs
+def model(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    source = ModelSource(torch.nn.Identity(), (torch.ones(1, 4),), "net")
-    return ashore.convert(source, to=["fake"], output=tmp_path / "out")[0].file
+    return model
 
 
 @pytest.fixture

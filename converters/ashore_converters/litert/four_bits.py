@@ -80,6 +80,8 @@ def _nearest(weight: Tensor, group_size: int) -> Tensor:
     """As the quantizer does it."""
     import torch
 
+    from ashore_converters.gptq import LARGEST
+
     groups = weight.reshape(len(weight), -1, group_size)
-    scale = (groups.abs().amax(-1, keepdim=True) / 7).clamp_min(1e-9).to(torch.bfloat16).to(torch.float32)
-    return ((groups / scale).round().clamp(-7, 7) * scale).reshape(weight.shape)
+    scale = (groups.abs().amax(-1, keepdim=True) / LARGEST).clamp_min(1e-9).to(torch.bfloat16).to(torch.float32)
+    return ((groups / scale).round().clamp(-LARGEST, LARGEST) * scale).reshape(weight.shape)

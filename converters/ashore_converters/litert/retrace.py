@@ -1,4 +1,4 @@
-"""Leave out litert_torch's third trace of the whole graph where it would change nothing: a sixth of a conversion.
+"""Leave out one of litert_torch's three traces of the whole graph where it would change nothing: a sixth of the time.
 
 Its layout pass puts Python functions in the place of operators, and its CanonicalizePass traces the graph once more to
 see operators again. That is for the pass after it, which looks for those that LiteRT has whole, such as resizing and
