@@ -80,11 +80,15 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
-def costs(fakes: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """``costs("net.fake.fp32.fake")``: what that file costs wherever it runs, for a test to change."""
+def costs(fakes: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """``costs("net.fake.fp32.fake")``: what that file costs wherever it runs, for a test to change.
+
+    What earlier profiles of the imagined machine taught is kept apart for each test.
+    """
     import fake_costs
 
     del fakes
+    monkeypatch.setenv("ASHORE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(fake_costs, "COSTS", {})
     return fake_costs.costs_of
 

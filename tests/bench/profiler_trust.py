@@ -65,7 +65,7 @@ def sections(files: Files, effort: Effort) -> list[Section]:
 def _wait_for_quiet(results: list[Result], path: Path, folder: Path, most: int) -> None:
     """Profile a file alone until enough of its profiles did not warn, at most so many times."""
     for _ in range(most):
-        if len(_quiet(results)) >= _IN_A_ROW:
+        if len(_quiet(*_judged_anew([results]))) >= _IN_A_ROW:
             return
         results += _profile([path], folder).results
 
@@ -97,17 +97,21 @@ def _latency_pass_alone(paths: Sequence[Path], files: Files) -> list[float]:
 
 
 def _judged_anew(by_file: Sequence[Sequence[Result]]) -> list[list[Result]]:
-    """By the best pace that any of them knew: the first one of a machine has nothing to hold its own against."""
+    """By the best that any of them knew: the first one of a machine has nothing to hold its own against."""
     known = [pace.best_ns for results in by_file for result in results if (pace := result.environment.pace)]
     best_ns = min(known, default=0)
-    return [[_held_to(best_ns, each) for each in results] for results in by_file]
+    return [[_held_to(best_ns, _best_latency_ns(results), each) for each in results] for results in by_file]
 
 
-def _held_to(best_ns: int, result: Result) -> Result:
+def _best_latency_ns(results: Sequence[Result]) -> int | None:
+    return min((best for each in results if (best := each.environment.best_latency_ns)), default=None)
+
+
+def _held_to(best_ns: int, best_latency_ns: int | None, result: Result) -> Result:
     pace = result.environment.pace
-    if pace is None:
-        return result
-    judged = replace(result, environment=replace(result.environment, pace=replace(pace, best_ns=best_ns)))
+    held = pace and replace(pace, best_ns=best_ns)
+    environment = replace(result.environment, pace=held, best_latency_ns=best_latency_ns)
+    judged = replace(result, environment=environment)
     return replace(judged, warnings=warnings_of(judged))
 
 

@@ -20,8 +20,9 @@ from ashore.profiling.environment import Watch
 from ashore.profiling.inputs import Inputs
 from ashore.profiling.machine import ReadText, read_local
 from ashore.profiling.noise import HOT_CELSIUS, warnings_of
-from ashore.profiling.paces import learn_best, typical_ns
+from ashore.profiling.paces import learn_best, learn_best_latency, typical_ns
 from ashore.profiling.passes import Case, LatencyPass, count_instructions, measure_memory, measure_ops
+from ashore.profiling.statistics import latency_of
 from ashore.profiling.sustained import measure_sustained
 from ashore.types.artifact import Artifact
 from ashore.types.profile import Mode, Pace, Profile, ProfiledArtifact, Result, Settings
@@ -263,6 +264,14 @@ def _keep_latency(work: _Work) -> None:
         repeats=repeats,
         environment=replace(environment, pace=work.pace),
     )
+    _keep_best_latency(work)
+
+
+def _keep_best_latency(work: _Work) -> None:
+    latency = latency_of(work.result)
+    if latency is not None:
+        best_ns = learn_best_latency(work.result, latency.median_ns)
+        work.result = replace(work.result, environment=replace(work.result.environment, best_latency_ns=best_ns))
 
 
 def _measure_ops(work: _Work, wanted: bool, progress: Progress) -> None:

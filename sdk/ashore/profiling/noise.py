@@ -15,6 +15,8 @@ SPREAD_LIMIT = 0.05
 """MLPerf asks that repeated measurements agree within 5 %; so must runs, processes, and the beginning and the end."""
 PACE_LIMIT = 0.03
 """Models differ by about as much as the pace does, so that two within it agree within 5 %."""
+SAME_FILE_LIMIT = 0.03
+"""Of what a file needed here at its best: what is within it agrees within 5 %, with those that are faster still."""
 BUSY_SHARE = 0.25
 STOLEN_CORES = 0.03
 THROTTLED_SHARE = 0.01
@@ -50,6 +52,7 @@ def _of_samples(result: Result) -> Iterator[str]:
     latency = latency_of(result)
     if latency is None:
         return
+    yield from _of_history(latency.median_ns, result.environment.best_latency_ns)
     if latency.spread > SPREAD_LIMIT:
         yield f"noisy: single runs scatter by {latency.spread:.0%} around the median, {SPREAD_LIMIT:.0%} is quiet"
     if latency.between > SPREAD_LIMIT:
@@ -58,6 +61,15 @@ def _of_samples(result: Result) -> Iterator[str]:
             f"{latency.between:.0%}, {SPREAD_LIMIT:.0%} is quiet"
         )
     yield from _drift(result.samples_by_repeat, latency)
+
+
+def _of_history(median_ns: float, best_ns: int | None) -> Iterator[str]:
+    """The same file is the same work: where it takes longer, it is the machine, whatever its pace seemed to be."""
+    if best_ns is not None and median_ns / best_ns - 1.0 > SAME_FILE_LIMIT:
+        yield (
+            f"slow: this same file has run {median_ns / best_ns - 1.0:.0%} faster on this machine "
+            f"({best_ns / 1e6:.4g} ms), {SAME_FILE_LIMIT:.0%} is quiet; profile again when its neighbours are"
+        )
 
 
 def _drift(groups: Sequence[Sequence[int]], latency: Latency) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """How fast a machine was, against the best that is known of it: one that is slow but steady must not pass for quiet.
 
-The best is learnt from the machine's own profiles. Each adds a line ``minute pace`` to a file in ashore's cache, in
-minutes since 1970 and nanoseconds. Where nothing can be read or written, the profile at hand is all that is known.
+The best is learnt from the machine's own profiles, of work that is always the same and of each file that is profiled.
+Each adds a line ``minute time`` to a file in ashore's cache, in minutes since 1970 and nanoseconds. Where nothing can
+be read or written, the profile at hand is all that is known.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from statistics import fmean, median_low
 from ashore.cache import cache_folder
 from ashore.errors import UsageError
 from ashore.profiling.profiles import write_whole
-from ashore.types.profile import Pace, ProfiledTarget
+from ashore.types.profile import Pace, ProfiledTarget, Result
 
 _BEST_SHARE = 0.1
 """The fastest tenth of the minutes tells what the machine can do: a lucky one alone does not."""
@@ -28,7 +29,7 @@ _MOST_LINES = 4 * _MINUTES
 _LINE = re.compile(rb"^(\d{1,12}) ([1-9]\d{0,14})\n", re.MULTILINE)
 
 _Moments = list[tuple[int, int]]
-"""(minute, pace in ns), the oldest first."""
+"""(minute, time in ns), the oldest first."""
 
 
 def pace_ns(pace: Pace) -> float:
@@ -57,11 +58,18 @@ def slowdown_between(base: Pace | None, new: Pace | None) -> float | None:
     return pace_ns(new) / pace_ns(base) - 1.0
 
 
-def learn_best(target: ProfiledTarget, work: str, paces_ns: Sequence[float]) -> int:
-    """The best pace in nanoseconds that is known of this machine, after a profile whose results had ``paces_ns``."""
+def learn_best_latency(result: Result, median_ns: float) -> int:
+    """The best median in nanoseconds that the same file is known to have had on this machine, with as many threads."""
+    target, threads = result.target, result.settings.threads
+    work = f"{result.artifact.sha256}, {threads} threads, {target.runtime_version}, {target.runner}"
+    return learn_best(target, work, [median_ns])
+
+
+def learn_best(target: ProfiledTarget, work: str, times_ns: Sequence[float]) -> int:
+    """The best time in ns that is known of ``work`` on this machine, after a profile that took ``times_ns``."""
     file = _file(target, work)
     # One that is typical of the profile, and of the faster half: neighbours may have come or gone meanwhile.
-    moments = [*_read(file), (int(time.time()) // 60, max(1, round(median_low(paces_ns))))]
+    moments = [*_read(file), (int(time.time()) // 60, max(1, round(median_low(times_ns))))]
     with contextlib.suppress(OSError, UsageError):
         _append(file, moments[-1:])
         if len(moments) > _MOST_LINES:  # a line that another process adds at this very moment may be lost
@@ -80,7 +88,7 @@ def _read(file: Path) -> _Moments:
         text = file.read_bytes()
     except OSError:
         return []
-    return [(int(minute), int(pace)) for minute, pace in _LINE.findall(text)]
+    return [(int(minute), int(time_ns)) for minute, time_ns in _LINE.findall(text)]
 
 
 def _append(file: Path, moments: _Moments) -> None:
@@ -94,13 +102,13 @@ def _append(file: Path, moments: _Moments) -> None:
 
 
 def _lines(moments: _Moments) -> bytes:
-    return "".join(f"{minute} {pace}\n" for minute, pace in moments).encode()
+    return "".join(f"{minute} {time_ns}\n" for minute, time_ns in moments).encode()
 
 
 def _best(moments: _Moments) -> int:
     """Of each minute counts the best alone: a loop of profiles in a slow phase must not outvote what was before it."""
     best: dict[int, int] = {}
-    for minute, pace in moments:
-        best[minute] = min(pace, best.get(minute, pace))
+    for minute, time_ns in moments:
+        best[minute] = min(time_ns, best.get(minute, time_ns))
     latest = sorted(best[minute] for minute in sorted(best)[-_MINUTES:])
     return latest[int(_BEST_SHARE * (len(latest) - 1))]

@@ -133,6 +133,8 @@ def _check_result(result: Result, where: str) -> None:
         raise ArtifactError(
             f"{where}: its pace has no rounds, or one of 0 ns; what was not measured is left out", _AGAIN
         )
+    if result.environment.best_latency_ns == 0:
+        raise ArtifactError(f"{where}: its best latency is 0 ns; what was not measured is left out", _AGAIN)
     counted = sum(repeat.runs for repeat in result.repeats)
     if result.repeats and counted != len(samples or ()):
         raise ArtifactError(f"{where}: its repeats count {counted} runs, latency_ns has {len(samples or ())}", _AGAIN)

@@ -238,11 +238,17 @@ class Pace:
 
 @dataclass(frozen=True)
 class Environment:
+    """What the machine was and did during the latency pass.
+
+    ``best_latency_ns`` is the best median that this same file, with as many threads, is known to have had there.
+    """
+
     governor: str | None = None
     frequencies: tuple[CoreFrequency, ...] | None = None
     temperature: Temperature | None = None
     load: Load | None = None
     pace: Pace | None = None
+    best_latency_ns: int | None = None
 
 
 @dataclass(frozen=True)
