@@ -142,5 +142,5 @@ def test_nan_is_summed_over_outputs() -> None:
 
 
 def test_an_output_of_another_shape_is_an_accuracy_error() -> None:
-    with pytest.raises(AccuracyError, match=r"output 'y' has shape 1x2 where PyTorch gives 1x3"):
+    with pytest.raises(AccuracyError, match=r"the file: output 'y' has shape 1x2 where PyTorch gives 1x3"):
         parity_of([[[1.0, 2.0, 3.0]]], [[[1.0, 2.0]]])

@@ -11,8 +11,8 @@ from ashore.sources.layers import check_layer_rules
 from ashore.sources.quantized import is_quantized_program
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
-from ashore_converters.bake import QuantizedWeight, count_packed_linear, quantized_weights
-from ashore_converters.executorch.layers import count_convolutions, linear_weights, refuse_volumes
+from ashore_converters.bake import QuantizedWeight, count_packed_linear, quantized_weights, recurrent_layers
+from ashore_converters.executorch.layers import attention_paths, count_convolutions, linear_weights, refuse_volumes
 from ashore_converters.executorch.recurrent import loops
 from ashore_converters.recurrent import recurrent_paths
 
@@ -41,6 +41,7 @@ def cautions(request: ConversionRequest) -> tuple[str, ...]:
     _refuse_recipe(request)
     refuse_volumes(request.model)
     _refuse_mixed_formats(request)
+    _refuse_attention_with_loops(request)
     check_layer_rules(request.recipe, request.model.get_submodule("model"))
     if is_quantized_program(request.model):
         return _own_quantization(request)
@@ -77,6 +78,17 @@ def _refuse_mixed_formats(request: ConversionRequest) -> None:
             f"the model keeps its weights in several formats ({words}), and --precision {_HALF} would mix them up",
             f"use --precision {_FLOAT}, which keeps each part in its own format, or .float() the model and take the "
             "casts out of its forward",
+        )
+
+
+def _refuse_attention_with_loops(request: ConversionRequest) -> None:
+    """In 4 bits the one is captured before its weights are rounded, the other becomes a loop only afterwards."""
+    attention, recurrent = attention_paths(request.model), recurrent_layers(request.model)
+    if request.recipe.precision is _FOUR_BITS and attention and recurrent:
+        raise UnsupportedModel(
+            f"{_FOUR_BITS} cannot have {_some(attention)} (MultiheadAttention) and "
+            f"{_some(list(recurrent))} (recurrent) in one ExecuTorch file",
+            f"use --precision {_DYNAMIC} or --to litert",
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch.export import ExportedProgram
+from torch.fx import GraphModule
 
 from ashore.errors import LoweringFailed
 from ashore.interfaces import Progress
@@ -19,10 +20,10 @@ from ashore.types.recipe import LayerRule, Recipe
 from ashore.types.tensor import TensorSpec
 from ashore_converters.bake import bake
 from ashore_converters.executorch.check import runs_as_quantized
-from ashore_converters.executorch.export import export
+from ashore_converters.executorch.export import export, export_again
 from ashore_converters.executorch.four_bits import quantize_4bit
 from ashore_converters.executorch.half import HalfInside
-from ashore_converters.executorch.layers import enclosing, precision_at
+from ashore_converters.executorch.layers import attention_paths, enclosing, precision_at
 from ashore_converters.executorch.lower import LayersLeftOut, lower
 from ashore_converters.executorch.places import placed_layers
 from ashore_converters.executorch.quantize import quantize_dynamic
@@ -49,7 +50,7 @@ def write_program(request: ConversionRequest, destination: Path, progress: Progr
     progress("exporting with torch.export")
     steps = loop_with_called_steps(module) if loops(request) else []
     try:
-        program = export(module, request)
+        program = export_again(module, request) if isinstance(module, GraphModule) else export(module, request)
         written = _write_program(program, request, destination, progress)
         return replace(written, layers=placed_layers(program.graph), warnings=(*chosen.told, *written.warnings))
     finally:
@@ -96,6 +97,8 @@ def _prepared_module(request: ConversionRequest, progress: Progress) -> tuple[to
     precision = request.recipe.precision
     module = bake(request.model, keep=runs_as_quantized if precision is Precision.INT4 else None)
     if precision is Precision.INT4:
+        if attention_paths(module):  # captured first, each of its matrices is an operand of a linear operator
+            module = export(module, request).module(check_guards=False)
         return module, quantize_4bit(module, request, progress)
     return HalfInside(module) if precision is Precision.FP16 else module, FourBits(request.recipe)
 

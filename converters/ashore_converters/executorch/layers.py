@@ -45,6 +45,12 @@ def linear_weights(module: torch.nn.Module) -> Iterator[LinearWeight]:
             yield from _linear_operators(layer, path)
 
 
+def attention_paths(module: torch.nn.Module) -> list[str]:
+    """Layers that hand their matrices to one function, in which torchao's tensors are not told of linear calls."""
+    layers = module.named_modules()
+    return [user_path(path) for path, layer in layers if isinstance(layer, torch.nn.MultiheadAttention)]
+
+
 def count_convolutions(module: torch.nn.Module) -> int:
     modules = sum(type(layer).__name__ in _CONVOLUTIONS for layer in module.modules())
     graphs = [layer for layer in module.modules() if isinstance(layer, torch.fx.GraphModule)]
@@ -95,4 +101,4 @@ def _linear_operators(graph: torch.fx.GraphModule, path: str) -> Iterator[Linear
         weight = node.args[1] if node.target is _aten.linear.default else None
         if isinstance(weight, torch.fx.Node) and weight.op == "get_attr":
             owner, _, name = str(weight.target).rpartition(".")
-            yield LinearWeight(graph.get_submodule(owner), name, user_path(f"{path}.{owner}"))
+            yield LinearWeight(graph.get_submodule(owner), name, user_path(f"{path}.{owner}".strip(".")))

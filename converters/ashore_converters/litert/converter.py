@@ -163,6 +163,7 @@ def _lower(request: ConversionRequest, progress: Progress) -> bytes:
 def _quantized(file: FloatFile, request: ConversionRequest, progress: Progress) -> StaticFile:
     from ashore_converters.litert.edit import with_float_edges
     from ashore_converters.litert.four_bits import round_4bit
+    from ashore_converters.litert.left_float import with_left_float_told
     from ashore_converters.litert.pt2e import Pt2e, quantization_of
     from ashore_converters.litert.quantize import quantize_layers
 
@@ -173,7 +174,7 @@ def _quantized(file: FloatFile, request: ConversionRequest, progress: Progress) 
         return StaticFile(quantize_layers(file), recipe)
     file.layers.check(recipe.layers)
     file, chosen = round_4bit(file, request, progress)
-    made = _quantized_to(chosen.recipe, file, request, progress)
+    made = with_left_float_told(file, _quantized_to(chosen.recipe, file, request, progress))
     return replace(made, warnings=(*chosen.told, *made.warnings))
 
 

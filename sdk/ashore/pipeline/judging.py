@@ -71,7 +71,7 @@ def measure(
     """
     _ = prepared.reference  # first: a process that is still at it would take a core from the file's own runs
     with _answered_on_host(artifact, prepared) as (session, converted):
-        parity, golden_parity = _parities(prepared, converted, floor_db)
+        parity, golden_parity = _parities(prepared, converted, floor_db, artifact.file.name)
         passed = parity.passed and golden_parity.passed
         metrics = file_metrics(prepared, eager, session, artifact.file.name) if passed else None
     return Measured(parity, golden_parity, _write_golden(artifact.file, prepared, converted), metrics)
@@ -96,12 +96,15 @@ def _answered_on_host(artifact: Artifact, prepared: PreparedSource) -> Iterator[
         yield session, tuple(run_real(session, sample) for sample in prepared.evaluation)
 
 
-def _parities(prepared: PreparedSource, converted: tuple[Sample, ...], floor_db: float) -> tuple[Parity, Parity]:
+def _parities(
+    prepared: PreparedSource, converted: tuple[Sample, ...], floor_db: float, title: str
+) -> tuple[Parity, Parity]:
     """Of all samples, and of the golden ones."""
     reference, labels = prepared.reference, prepared.source.labels
     golden = _golden_indices(len(reference))
+    whole = measure_parity(reference, converted, floor_db=floor_db, labels=labels, title=title)
     part = measure_parity([reference[i] for i in golden], [converted[i] for i in golden], floor_db=floor_db)
-    return measure_parity(reference, converted, floor_db=floor_db, labels=labels), part
+    return whole, part
 
 
 _ADVICE = (

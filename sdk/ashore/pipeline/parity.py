@@ -14,24 +14,32 @@ _SCORE_NAMES = frozenset({"logits", "scores", "probabilities", "probs"})
 
 
 def measure_parity(
-    expected: Sequence[Sample], got: Sequence[Sample], *, floor_db: float, labels: Sequence[str] | None = None
+    expected: Sequence[Sample],
+    got: Sequence[Sample],
+    *,
+    floor_db: float,
+    labels: Sequence[str] | None = None,
+    title: str = "the file",
 ) -> Parity:
     """Compare outputs sample by sample; both sequences name the same outputs.
 
     Power and error are summed over all samples before the ratio is taken, so quiet samples weigh little.
 
+    Args:
+        title: what gave ``got``, for the message.
+
     Raises:
         AccuracyError: an output has another shape than PyTorch's.
     """
-    names = list(expected[0])
-    outputs = tuple(
-        _measure_output(name, [s[name] for s in expected], [s[name] for s in got], labels) for name in names
-    )
-    return Parity.of(len(expected), floor_db, outputs)
+    outputs = []
+    for name in expected[0]:
+        want, have = [sample[name] for sample in expected], [sample[name] for sample in got]
+        _check_shapes(f"{title}: output {name!r}", want, have)
+        outputs.append(_measure_output(name, want, have, labels))
+    return Parity.of(len(expected), floor_db, tuple(outputs))
 
 
 def _measure_output(name: str, expected: list[Array], got: list[Array], labels: Sequence[str] | None) -> OutputParity:
-    _check_shapes(name, expected, got)
     want = np.concatenate([np.asarray(array, np.float64).reshape(-1) for array in expected])
     have = np.concatenate([np.asarray(array, np.float64).reshape(-1) for array in got])
     nan, inf = _new_non_finite(want, have)
@@ -45,11 +53,11 @@ def _measure_output(name: str, expected: list[Array], got: list[Array], labels: 
     return OutputParity(name, sqnr, _cosine(want, have), worst, nan, inf, agreement, sure, sure_samples)
 
 
-def _check_shapes(name: str, expected: list[Array], got: list[Array]) -> None:
+def _check_shapes(output: str, expected: list[Array], got: list[Array]) -> None:
     for index, (want, have) in enumerate(zip(expected, got, strict=True)):
         if want.shape != have.shape:
             raise AccuracyError(
-                f"output {name!r} has shape {_text(have)} where PyTorch gives {_text(want)}, on sample {index}",
+                f"{output} has shape {_text(have)} where PyTorch gives {_text(want)}, on sample {index}",
                 "a dynamic dimension is probably computed as a constant: keep it fixed, or take another backend",
             )
 

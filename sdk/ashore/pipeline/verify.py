@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ashore import registry
-from ashore.errors import AccuracyError, UsageError
+from ashore.errors import UsageError
 from ashore.interfaces import Session
 from ashore.pipeline.artifacts import load_artifact
 from ashore.pipeline.edges import run_real
@@ -85,10 +85,8 @@ def verify(
         got = tuple(run_real(session, sample) for sample in load_golden(checked, "in"))
         metrics = evaluate(session)
     floor_db, labels = checked.manifest.parity.floor_db, checked.manifest.labels
-    try:
-        parity = measure_parity(load_golden(checked, "eager"), got, floor_db=floor_db, labels=labels)
-    except AccuracyError as error:
-        raise AccuracyError(f"{checked.file.name}: {error.message}", error.hint) from error
+    eager, title = load_golden(checked, "eager"), checked.file.name
+    parity = measure_parity(eager, got, floor_db=floor_db, labels=labels, title=title)
     converted = load_golden(checked, "file")
     return Verification(checked, target, parity, _identical(converted, got), _largest_change(converted, got), metrics)
 
