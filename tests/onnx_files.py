@@ -88,3 +88,64 @@ def handmade(path: Path, nodes: list[Any], shape: list[Any] | None, **options: A
     opsets = [helper.make_opsetid("", options.get("opset", 17)), helper.make_opsetid("acme", 1)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
     return path
+
+
+def recurrent_file(kind: str, path: Path, *, directions: int = 1, states: int = 0, **options: Any) -> Path:
+    """An LSTM or GRU over ``x`` [steps, batch, inputs] with all of its outputs; ``states``: how many are inputs too.
+
+    ``options``: ``steps``, ``batch``, ``inputs``, ``hidden``, the ``lengths`` of sequences, the ``spread`` of random
+    weights, whether there is a ``bias``, whether weights are ``quantized`` to int8 (``"x too"``: the input as well),
+    and the node's own attributes.
+    """
+    steps, batch, inputs, hidden = (
+        options.pop(name, usual) for name, usual in {"steps": 400, "batch": 2, "inputs": 6, "hidden": 4}.items()
+    )
+    rows = hidden * (4 if kind == "LSTM" else 3)
+    shapes = {"w": (directions, rows, inputs), "r": (directions, rows, hidden), "b": (directions, 2 * rows)}
+    shapes = shapes if options.pop("bias", True) else {"w": shapes["w"], "r": shapes["r"]}
+    random, spread, lengths = np.random.default_rng(0), options.pop("spread", 0.4), options.pop("lengths", None)
+    stored = {name: spread * random.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+    quantized = options.pop("quantized", False)
+    nodes = _dequantizing(stored) if quantized else []
+    nodes += _rounding(stored) if quantized == "x too" else []
+    stored |= {} if lengths is None else {"lengths": np.array(lengths, np.int32)}
+    names = [
+        "x_d" if quantized == "x too" else "x",
+        "w",
+        "r",
+        "b" if "b" in shapes else "",
+        "" if lengths is None else "lengths",
+        *["h", "c"][:states],
+    ]
+    state = (directions, batch, hidden)
+    outputs = {"y": (steps, *state), "y_h": state} | ({"y_c": state} if kind == "LSTM" else {})
+    nodes.append(helper.make_node(kind, names, list(outputs), hidden_size=hidden, **options))
+    _save(path, nodes, {"x": (steps, batch, inputs)} | dict.fromkeys(["h", "c"][:states], state), outputs, stored)
+    return path
+
+
+def _dequantizing(stored: dict[str, Any]) -> list[Any]:
+    """In place: matrices become int8 with one scale each, and DequantizeLinear gives them back."""
+    nodes = []
+    for name in ("w", "r"):
+        scale = np.abs(stored[name]).max() / 127
+        stored[f"{name}_q"] = np.round(stored.pop(name) / scale).astype(np.int8)
+        stored |= {f"{name}_s": np.float32(scale), f"{name}_z": np.int8(0)}
+        nodes.append(helper.make_node("DequantizeLinear", [f"{name}_{part}" for part in "qsz"], [name]))
+    return nodes
+
+
+def _rounding(stored: dict[str, Any]) -> list[Any]:
+    """The input to int8 and back."""
+    stored |= {"x_s": np.float32(0.03), "x_z": np.int8(0)}
+    quantize = helper.make_node("QuantizeLinear", ["x", "x_s", "x_z"], ["x_q"])
+    return [quantize, helper.make_node("DequantizeLinear", ["x_q", "x_s", "x_z"], ["x_d"])]
+
+
+def _save(
+    path: Path, nodes: list[Any], inputs: dict[str, Any], outputs: dict[str, Any], stored: dict[str, Any]
+) -> None:
+    ends = ([helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in e.items()] for e in (inputs, outputs))
+    weights = [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in stored.items()]
+    graph = helper.make_graph(nodes, "net", *ends, weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)

@@ -12,14 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ashore.sources.reset_first import ResetFirstGRU
 from ashore_converters.bake import recurrent_layers, user_path
-from ashore_converters.recurrent_step import GRUStep, LSTMStep, Step
+from ashore_converters.recurrent_step import GRUStep, LSTMStep, ResetFirstGRUStep, Step
 
-_KINDS: dict[type[nn.RNNBase], type[Step]] = {nn.LSTM: LSTMStep, nn.GRU: GRUStep}
+_KINDS: dict[type[nn.RNNBase], type[Step]] = {
+    nn.LSTM: LSTMStep,
+    nn.GRU: GRUStep,
+    ResetFirstGRU: ResetFirstGRUStep,
+}
 
 
 def loopable(layer: nn.Module) -> bool:
-    """Plain LSTM and GRU layers; not ``nn.RNN``, not LSTM with projections, not subclasses."""
+    """Plain LSTM and GRU layers; not ``nn.RNN``, not LSTM with projections, not subclasses of the user's."""
     return type(layer) in _KINDS and isinstance(layer, nn.RNNBase) and not layer.proj_size
 
 
@@ -112,7 +117,15 @@ class _LoopedGRU(_Loop, nn.GRU):  # type: ignore[misc]
     pass
 
 
-_LOOPED: dict[type[nn.RNNBase], type[_Loop]] = {nn.LSTM: _LoopedLSTM, nn.GRU: _LoopedGRU}
+class _LoopedResetFirstGRU(_Loop, ResetFirstGRU):  # type: ignore[misc]
+    pass
+
+
+_LOOPED: dict[type[nn.RNNBase], type[_Loop]] = {
+    nn.LSTM: _LoopedLSTM,
+    nn.GRU: _LoopedGRU,
+    ResetFirstGRU: _LoopedResetFirstGRU,
+}
 
 
 def _scan(step: nn.Module, starts: list[Tensor], gates: Tensor) -> tuple[list[Tensor], Tensor]:

@@ -17,17 +17,13 @@ class Step(nn.Module):
     def __init__(self, layer: nn.RNNBase, suffix: str, path: str) -> None:
         super().__init__()
         self.path, self.hidden = path, layer.hidden_size
-        weight = getattr(layer, f"weight_hh{suffix}")
-        self.recurrent = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
-        self.recurrent.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+        self.recurrent = _linear(getattr(layer, f"weight_hh{suffix}"))
         self.eval()
 
     def projection(self, layer: nn.RNNBase, suffix: str) -> nn.Linear:
         """The linear layer that makes ``gates`` of the layer's input."""
-        weight = getattr(layer, f"weight_ih{suffix}").detach()
-        made = nn.Linear(weight.shape[1], weight.shape[0])
-        made.weight = nn.Parameter(weight.clone(), requires_grad=False)
-        bias = torch.zeros(weight.shape[0]) if not layer.bias else self._bias(layer, suffix)
+        made = _linear(getattr(layer, f"weight_ih{suffix}"))
+        bias = torch.zeros(made.out_features) if not layer.bias else self._bias(layer, suffix)
         made.bias = nn.Parameter(bias, requires_grad=False)
         return made
 
@@ -43,8 +39,7 @@ class LSTMStep(Step):
     carries = 2
 
     def _bias(self, layer: nn.RNNBase, suffix: str) -> Tensor:
-        both: Tensor = getattr(layer, f"bias_ih{suffix}") + getattr(layer, f"bias_hh{suffix}")
-        return both.detach()
+        return _both_biases(layer, suffix)
 
     def forward(self, h: Tensor, c: Tensor, gates: Tensor) -> tuple[Tensor, ...]:
         gates = gates + self.recurrent(h)
@@ -70,3 +65,34 @@ class GRUStep(Step):
         update = (self._part(gates, 1) + self._part(own, 1)).sigmoid()
         new = (self._part(gates, 2) + reset * self._part(own, 2)).tanh()
         return (new + update * (h - new),)
+
+
+class ResetFirstGRUStep(Step):
+    """Of :class:`ashore.sources.reset_first.ResetFirstGRU`: the new state's product waits for the reset gate."""
+
+    def __init__(self, layer: nn.RNNBase, suffix: str, path: str) -> None:
+        super().__init__(layer, suffix, path)
+        weight, gates = self.recurrent.weight, 2 * self.hidden
+        self.recurrent, self.new = _linear(weight[:gates]), _linear(weight[gates:])
+
+    def _bias(self, layer: nn.RNNBase, suffix: str) -> Tensor:
+        return _both_biases(layer, suffix)
+
+    def forward(self, h: Tensor, gates: Tensor) -> tuple[Tensor, ...]:
+        own = self.recurrent(h)
+        reset = (self._part(gates, 0) + self._part(own, 0)).sigmoid()
+        update = (self._part(gates, 1) + self._part(own, 1)).sigmoid()
+        new = (self._part(gates, 2) + self.new(reset * h)).tanh()
+        return (new + update * (h - new),)
+
+
+def _linear(weight: Tensor) -> nn.Linear:
+    """With a copy of ``weight`` [outputs, inputs], and no bias."""
+    made = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+    made.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+    return made
+
+
+def _both_biases(layer: nn.RNNBase, suffix: str) -> Tensor:
+    both: Tensor = getattr(layer, f"bias_ih{suffix}") + getattr(layer, f"bias_hh{suffix}")
+    return both.detach()

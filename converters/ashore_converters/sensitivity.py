@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ashore.types.sensitivity import LayerReading
-from ashore.types.tensor import Array
+from ashore.types.tensor import Array, Sample
 
+_MEASURED_SAMPLES = 16
 GAIN_PER_LAYER_DB = 1.0
 """What every layer kept in float must win, or the file stays int8 throughout."""
 
@@ -34,6 +35,11 @@ def choose_float_start(measure_sqnr_db: Callable[[int], float], most: int = MAX_
     measured = [measure_sqnr_db(layers) for layers in range(most + 1)]
     best = max(range(most + 1), key=lambda layers: measured[layers] - GAIN_PER_LAYER_DB * layers)
     return FloatStart(best, measured[0], measured[best])
+
+
+def spread(samples: Sequence[Sample]) -> Sequence[Sample]:
+    """Some of them to measure on, evenly over the whole set."""
+    return samples[:: max(1, len(samples) // _MEASURED_SAMPLES)][:_MEASURED_SAMPLES]
 
 
 def sqnr_db(reference: Sequence[Array], got: Sequence[Array]) -> float:

@@ -83,7 +83,9 @@ if TYPE_CHECKING:
     from ashore.types.precision import Precision as Precision
     from ashore.types.profile import Profile as Profile
     from ashore.types.recipe import LayerRule as LayerRule
+    from ashore.types.recipe import RangeEstimator as RangeEstimator
     from ashore.types.recipe import Recipe as Recipe
+    from ashore.types.recipe import Repair as Repair
     from ashore.types.recipe import Rounding as Rounding
     from ashore.types.source import ModelSource as ModelSource
     from ashore.types.source import Preprocess as Preprocess
@@ -122,7 +124,7 @@ _HOMES = {
     "ashore.types.manifest": ("Manifest",),
     "ashore.types.precision": ("Precision",),
     "ashore.types.profile": ("Profile",),
-    "ashore.types.recipe": ("LayerRule", "Recipe", "Rounding"),
+    "ashore.types.recipe": ("LayerRule", "RangeEstimator", "Recipe", "Repair", "Rounding"),
     "ashore.pipeline.recipes": ("dump_recipe", "load_recipe"),
     "ashore.types.source": ("ModelSource", "Preprocess"),
     "ashore.types.tensor": ("DynamicDim", "TensorSpec"),

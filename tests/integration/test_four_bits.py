@@ -13,7 +13,7 @@ from torch import nn
 import ashore
 from ashore import DynamicDim, LayerRule, ModelSource, Precision, Recipe, Rounding
 from ashore.types.manifest import Manifest
-from ashore_converters import four_bits
+from ashore_converters import rounding
 from ashore_converters.gptq import Rounded, round_weight
 from compressed_models import Speller, tie
 
@@ -49,7 +49,7 @@ def source(model: Any = None, **given: Any) -> ModelSource:
     return ModelSource(Net().eval() if model is None else model, drawn[0], "net", **samples)
 
 
-def converted(made: ModelSource, backend: str, folder: Path, rounding: Rounding = Rounding.GPTQ) -> Manifest:
+def converted(made: ModelSource, backend: str, folder: Path, rounding: Rounding = Rounding.AUTO) -> Manifest:
     [artifact] = ashore.convert(
         made, to=[backend], precisions=["int4"], recipe=Recipe(rounding=rounding), output=folder
     )
@@ -80,7 +80,7 @@ def solved(monkeypatch: pytest.MonkeyPatch) -> list[Rounded]:
         found.append(round_weight(*given))
         return found[-1]
 
-    monkeypatch.setattr(four_bits, "round_weight", spied)
+    monkeypatch.setattr(rounding, "round_weight", spied)
     return found
 
 

@@ -5,53 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnx")
 pytest.importorskip("onnx2fx")
 pytest.importorskip("onnxruntime")
 
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from ashore import UnsupportedModel
+from ashore.sources import load_source
+from ashore.sources.reset_first import ResetFirstGRU
+from onnx_files import export, recurrent_file
 
-from ashore import UnsupportedModel  # noqa: E402
-from ashore.sources import load_source  # noqa: E402
-
-STEPS, BATCH, INPUTS, HIDDEN = 400, 2, 6, 4
-
-
-def file_of(
-    kind: str, path: Path, *, directions: int = 1, bias: bool = True, lengths: Any = None, states: int = 0, **given: Any
-) -> Path:
-    """One layer over ``x`` [steps, batch, inputs] with all of its outputs; ``states``: how many are inputs too."""
-    gates = 4 if kind == "LSTM" else 3
-    random = np.random.default_rng(0)
-    shapes = {"w": (directions, gates * HIDDEN, INPUTS), "r": (directions, gates * HIDDEN, HIDDEN)}
-    shapes |= {"b": (directions, 2 * gates * HIDDEN)} if bias else {}
-    stored = {name: 0.4 * random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
-    stored |= {} if lengths is None else {"lengths": np.array(lengths, np.int32)}
-    names = ["x", "w", "r", "b" if bias else "", "lengths" if lengths is not None else "", *["h", "c"][:states]]
-    ends = dict.fromkeys(["y_h", "y_c"][: 2 if kind == "LSTM" else 1], (directions, BATCH, HIDDEN))
-    outputs = {"y": (STEPS, directions, BATCH, HIDDEN), **ends}
-    node = helper.make_node(kind, names, list(outputs), hidden_size=HIDDEN, **given)
-    inputs = {"x": (STEPS, BATCH, INPUTS)} | dict.fromkeys(["h", "c"][:states], (directions, BATCH, HIDDEN))
-    graph = helper.make_graph(
-        [node],
-        "net",
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
-        [numpy_helper.from_array(array, name) for name, array in stored.items()],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
-    return path
+STEPS, INPUTS, HIDDEN = 400, 6, 4
 
 
 def imported(path: Path) -> Any:
     return load_source(str(path)).model
 
 
-@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def recurrent(model: Any) -> list[torch.nn.RNNBase]:
+    return [layer for layer in model.modules() if isinstance(layer, torch.nn.RNNBase)]
+
+
+@pytest.mark.parametrize("kind", [torch.nn.LSTM, torch.nn.GRU, ResetFirstGRU])
 @pytest.mark.parametrize(
     "options",
     [
@@ -65,30 +42,34 @@ def imported(path: Path) -> Any:
     ],
     ids=str,
 )
-def test_a_layer_of_onnx_is_a_layer_of_pytorch(kind: str, options: dict[str, Any], tmp_path: Path) -> None:
-    if kind == "GRU":
-        options = {**options, "linear_before_reset": 1, "states": min(1, options.get("states", 0))}
+def test_a_layer_of_onnx_is_one_layer(kind: type[torch.nn.RNNBase], options: dict[str, Any], tmp_path: Path) -> None:
+    if kind is not torch.nn.LSTM:
+        options = {**options, "states": min(1, options.get("states", 0))}
         options |= {"activations": options["activations"][:2]} if "activations" in options else {}
-    model = imported(file_of(kind, tmp_path / "net.onnx", **options))
-    (layer,) = (layer for layer in model.modules() if isinstance(layer, torch.nn.RNNBase))
-    assert type(layer) is getattr(torch.nn, kind) and layer.hidden_size == HIDDEN
+        options |= {"linear_before_reset": 1} if kind is torch.nn.GRU else {}
+    model = imported(recurrent_file("LSTM" if kind is torch.nn.LSTM else "GRU", tmp_path / "net.onnx", **options))
+    (layer,) = recurrent(model)
+    assert type(layer) is kind and layer.hidden_size == HIDDEN
     assert layer.bidirectional is (options.get("directions") == 2) and layer.bias is options.get("bias", True)
     assert len(model.graph.nodes) < 25
 
 
-def test_a_gru_that_resets_before_its_product_is_unrolled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(globals(), "STEPS", 5)
-    model = imported(file_of("GRU", tmp_path / "net.onnx"))
-    assert not [layer for layer in model.modules() if isinstance(layer, torch.nn.RNNBase)]
-
-
 @pytest.mark.parametrize("options", [{"lengths": [5, 3]}, {"clip": 0.1}], ids=str)
-def test_what_the_importer_cannot_say_is_refused(
-    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(globals(), "STEPS", 5)
+def test_what_the_importer_cannot_say_is_refused(options: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match="not faithful"):
-        imported(file_of("LSTM", tmp_path / "net.onnx", **options))
+        imported(recurrent_file("LSTM", tmp_path / "net.onnx", steps=5, **options))
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_quantized_weights_become_a_layer_of_their_real_numbers(kind: str, directions: int, tmp_path: Path) -> None:
+    options = {"direction": "bidirectional", "directions": 2} if directions == 2 else {}
+    model = imported(recurrent_file(kind, tmp_path / "net.onnx", quantized=True, **options))
+    (layer,) = recurrent(model)
+    weights = torch.cat([value for name, value in layer.named_parameters() if "weight_hh" in name])
+    integers = 127 * weights / weights.abs().max()
+    assert (integers - integers.round()).abs().max() < 1e-3
+    assert not any("quantized_decomposed" in str(node.target) for node in model.graph.nodes)
 
 
 def test_states_of_zeros_are_left_to_the_layer(tmp_path: Path) -> None:
@@ -99,8 +80,6 @@ def test_states_of_zeros_are_left_to_the_layer(tmp_path: Path) -> None:
 
         def forward(self, x: torch.Tensor) -> Any:
             return self.lstm(x)[0]
-
-    from onnx_files import export
 
     model = imported(export(Net(), tmp_path / "net.onnx", torch.randn(2, STEPS, INPUTS)))
     (call,) = model.graph.find_nodes(op="call_module")

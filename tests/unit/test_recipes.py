@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from ashore import LayerRule, Precision, Recipe, Rounding, UsageError, dump_recipe, load_recipe
+from ashore import LayerRule, Precision, RangeEstimator, Recipe, Repair, Rounding, UsageError, dump_recipe, load_recipe
 
 RECIPES = [
     Recipe(),
     Recipe(Precision.INT8, (LayerRule(r"features\.[0-2]\..*", Precision.FP32), LayerRule("head", Precision.FP16))),
     Recipe(Precision.INT4, group_size=128, rounding=Rounding.NEAREST),
     Recipe(Precision.INT8, int8_io=True, calibration_samples=7),
+    Recipe(Precision.MIXED, ranges=RangeEstimator.MSE),
+    Recipe(Precision.INT8_DYNAMIC, repairs=(Repair.SMOOTHQUANT, Repair.BIAS_CORRECTION)),
 ]
 
 
@@ -40,9 +42,19 @@ def test_the_first_matching_rule_decides_and_must_match_the_whole_path() -> None
     assert recipe.precision_of("body.head") is Precision.INT8
 
 
-def test_gptq_is_the_default_and_is_switched_off_by_its_word(tmp_path: Path) -> None:
-    assert load_recipe(write(tmp_path, 'precision = "int4"\n')).rounding is Rounding.GPTQ
-    assert load_recipe(write(tmp_path, 'rounding = "nearest"\n')).rounding is Rounding.NEAREST
+def test_by_default_gptq_is_for_four_bits_alone(tmp_path: Path) -> None:
+    usual = load_recipe(write(tmp_path, 'precision = "int4"\n'))
+    asked = {precision: usual.rounding_of(precision) for precision in Precision}
+    assert asked.pop(Precision.INT4) is Rounding.GPTQ
+    assert asked.pop(Precision.FP32) is asked.pop(Precision.FP16) is None
+    assert set(asked.values()) == {Rounding.NEAREST}
+
+
+@pytest.mark.parametrize("rounding", [Rounding.NEAREST, Rounding.GPTQ])
+def test_a_recipe_that_names_a_rounding_has_it_in_every_integer_precision(rounding: Rounding, tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, f'rounding = "{rounding}"\n'))
+    assert {recipe.rounding_of(precision) for precision in (Precision.INT4, Precision.INT8)} == {rounding}
+    assert recipe.rounding_of(Precision.FP32) is None
 
 
 REFUSED = {
@@ -56,7 +68,12 @@ REFUSED = {
     'layers = ["head"]': (r"layers holds 'head', which it cannot", "known: pattern, precision"),
     "group_size = 0": (r"group_size is 0", "1 or more"),
     "calibration_samples = 0": (r"calibration_samples is 0", "1 or more"),
-    'rounding = "up"': (r"rounding: Input should be 'nearest' or 'gptq'", "docs/formats.md"),
+    'rounding = "up"': (r"rounding: Input should be 'nearest', 'gptq' or 'auto'", "docs/formats.md"),
+    'ranges = "widest"': (r"ranges: Input should be 'mean', 'minmax', 'percentile' or 'mse'", "docs/formats.md"),
+    'repairs = ["polish"]': (
+        r"repairs.0: Input should be 'smoothquant', 'equalization' or 'bias_correction'",
+        "docs/formats.md",
+    ),
     "precision = int8": (r"could not be read: .*line 1", "TOML"),
 }
 

@@ -100,7 +100,10 @@ def _own_quantization(request: ConversionRequest) -> tuple[str, ...]:
             f"the model is quantized already, and {asked} would change what it computes",
             f"use --precision {_STATIC} or {_DYNAMIC}, which keep its own quantization, or give the float model",
         )
-    return ("the model is quantized already; the file keeps that quantization",)
+    told = "the model is quantized already; the file keeps that quantization"
+    paths = _recurrent(request, looped=True)
+    anew = f"{_some(paths)}: the weights for the state are quantized anew by row, those for the input stay in fp32"
+    return (told, anew) if paths else (told,)
 
 
 def _already_quantized(request: ConversionRequest) -> Iterator[str]:

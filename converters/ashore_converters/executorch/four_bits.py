@@ -13,26 +13,28 @@ from torch.overrides import TorchFunctionMode
 from ashore.interfaces import Progress
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
-from ashore.types.recipe import Recipe
+from ashore.types.recipe import Recipe, Rounding
 from ashore.types.tensor import Sample
 from ashore_converters.executorch.export import sample_tensors
-from ashore_converters.executorch.layers import LinearWeight, enclosing, linear_weights, precision_at
-from ashore_converters.four_bits import FourBits, Matrices, See, choose_rounding
-from ashore_converters.gptq import Rounded
+from ashore_converters.executorch.layers import LinearWeight, linear_weights
+from ashore_converters.gptq import Grid, Rounded
+from ashore_converters.layer_rules import enclosing, precision_at
+from ashore_converters.rounding import Chosen, Key, Matrices, See, choose_rounding
 
 _LINEAR = (torch.nn.functional.linear, torch.ops.aten.linear.default)
 
 
-def quantize_4bit(module: torch.nn.Module, request: ConversionRequest, progress: Progress) -> FourBits:
+def quantize_4bit(module: torch.nn.Module, request: ConversionRequest, progress: Progress) -> Chosen:
     """In place: 4-bit weights in groups along the input of linear layers, whose inputs are int8 at run time."""
     weights = [weight for weight in linear_weights(module) if _becomes_4bit(weight, request.recipe)]
-    matrices = {id(weight.tensor): weight.tensor for weight in weights}  # a shared one counts once
+    matrices: dict[Key, Tensor] = {id(weight.tensor): weight.tensor for weight in weights}  # a shared one counts once
 
     def run(sample: Sample, see: See) -> None:
         with _Watch(matrices, see):
             module(*sample_tensors(sample, request.inputs))
 
-    chosen = choose_rounding(request, Matrices(matrices, run, _nearest), progress)
+    asked = request.recipe.rounding_of(Precision.INT4) is Rounding.GPTQ
+    chosen = choose_rounding(request, Matrices(matrices, run, _nearest), progress) if asked else Chosen()
     for weight in weights:
         quantized = _quantized(weight.tensor, request.recipe.group_size, chosen.rounded.get(id(weight.tensor)))
         setattr(weight.owner, weight.name, torch.nn.Parameter(quantized, requires_grad=False))
@@ -50,7 +52,7 @@ def _becomes_4bit(weight: LinearWeight, recipe: Recipe) -> bool:
 class _Watch(TorchFunctionMode):
     """While it is entered, shows the inputs of linear layers, called as modules, functions or operators."""
 
-    def __init__(self, weights: Mapping[int, Tensor], see: See) -> None:
+    def __init__(self, weights: Mapping[Key, Tensor], see: See) -> None:
         super().__init__()
         self._weights, self._see = weights, see
 
@@ -71,8 +73,8 @@ def _call_as_function(module: torch.nn.Module) -> None:
         graph.recompile()
 
 
-def _nearest(weight: Tensor, group_size: int) -> Tensor:
-    floats: Tensor = _quantized(weight, group_size).dequantize()
+def _nearest(weight: Tensor, grid: Grid) -> Tensor:
+    floats: Tensor = _quantized(weight, grid.group_size or weight.shape[-1]).dequantize()
     return floats
 
 

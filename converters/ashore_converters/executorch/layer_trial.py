@@ -19,26 +19,30 @@ from ashore.types.recipe import LayerRule, Recipe
 from ashore.types.sensitivity import LayerCost, LayerReading
 from ashore.types.tensor import Sample
 from ashore_converters.bake import bake
+from ashore_converters.executorch.eight_bits import choose_8bit, put_rounded
 from ashore_converters.executorch.export import export, sample_tensors
 from ashore_converters.executorch.failures import node_path, node_paths
-from ashore_converters.executorch.layers import precision_at
-from ashore_converters.executorch.observers import ActivationObserver
 from ashore_converters.executorch.quantize import observed
-from ashore_converters.executorch.quantizer import fused_end, layers, weight_of
+from ashore_converters.executorch.quantizer import argument, fused_end, layers, weight_of
 from ashore_converters.executorch.quiet import quiet_libraries
 from ashore_converters.executorch.static import measure_start, multiplications, observe
-from ashore_converters.executorch.trial import observer_at, simulating
+from ashore_converters.executorch.trial import activation_observers, simulating
+from ashore_converters.layer_rules import precision_at
+from ashore_converters.repairs.choose import repair
 from ashore_converters.sensitivity import reading
 
 
 class ExecuTorchTrial:
     def __init__(self, request: ConversionRequest, progress: Progress) -> None:
+        request = repair(request, progress).request
         self._request = request
         self._graph = export(bake(request.model), request).module(check_guards=False)
         self._watched, self._recipe = observe(copy.deepcopy(self._graph), request, progress)
-        self._seen = {node.args[0].name: observer for node, observer in _activations(self._watched)}
+        self._seen = {argument(node, 0).name: observer for node, observer in activation_observers(self._watched)}
         progress("measuring which first layers are worth keeping in float")
         self.start = tuple(node_path(node) for node in measure_start(self._watched, request)[1])
+        rounding = choose_8bit(self._watched, request, progress)
+        self._rounded = {str(key): rounded.values for key, rounded in rounding.rounded.items()}
         self.layers = _costs(self._watched, self._recipe)
         self._tried: tuple[tuple[str, ...], GraphModule] | None = None
 
@@ -67,15 +71,12 @@ class ExecuTorchTrial:
         rules = tuple(LayerRule(re.escape(path), Precision.FP32) for path in float_modules)
         recipe = replace(self._recipe, layers=(*rules, *self._recipe.layers))
         graph = observed(copy.deepcopy(self._graph), recipe)
-        for node, observer in _activations(graph):
-            seen = self._seen[node.args[0].name]
+        for node, observer in activation_observers(graph):
+            seen = self._seen[argument(node, 0).name]
             observer.minima, observer.maxima, observer.true_range = seen.minima, seen.maxima, seen.true_range
+            observer.histogram, observer.caution = seen.histogram, seen.caution
+        put_rounded(graph, self._rounded)
         return graph
-
-
-def _activations(graph: GraphModule) -> list[tuple[Any, ActivationObserver]]:
-    found = ((node, observer_at(graph, node)) for node in graph.graph.nodes)
-    return [(node, observer) for node, observer in found if isinstance(observer, ActivationObserver)]
 
 
 def _costs(graph: GraphModule, recipe: Recipe) -> tuple[LayerCost, ...]:

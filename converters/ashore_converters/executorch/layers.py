@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import torch
 
 from ashore.errors import UnsupportedModel
-from ashore.types.precision import Precision
-from ashore.types.recipe import Recipe
 from ashore_converters.bake import user_path
 
 _CONVOLUTIONS = ("Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d")
@@ -80,20 +78,6 @@ def _volumes(module: torch.nn.Module) -> Iterator[str]:
             yield user_path(path)
         elif isinstance(layer, torch.fx.GraphModule):
             yield from (node.name for node in layer.graph.nodes if str(node.target).startswith(_VOLUME_CALLS))
-
-
-def precision_at(recipe: Recipe, module_paths: list[str]) -> Precision:
-    """What the recipe asks for code inside of all these modules: its first rule that names one of them."""
-    for rule in recipe.layers:
-        if any(rule.matches(path) for path in module_paths):
-            return rule.precision
-    return recipe.precision
-
-
-def enclosing(path: str) -> list[str]:
-    """``a.b.c`` -> ``a``, ``a.b``, ``a.b.c``."""
-    parts = path.split(".")
-    return [".".join(parts[: end + 1]) for end in range(len(parts))]
 
 
 def _linear_operators(graph: torch.fx.GraphModule, path: str) -> Iterator[LinearWeight]:

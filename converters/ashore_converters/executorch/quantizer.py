@@ -167,6 +167,10 @@ def is_linear(node: Node) -> bool:
     return node.target in _LINEAR
 
 
+def is_transposed(node: Node) -> bool:
+    return node.target in _TRANSPOSED or (node.target is _aten.convolution.default and bool(node.args[6]))
+
+
 def fused_end(node: Node) -> Node:
     """The activation that XNNPACK computes inside ``node``, or ``node`` itself."""
     users = list(node.users)

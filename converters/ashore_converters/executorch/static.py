@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 import torch
@@ -22,22 +22,25 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 from ashore.interfaces import Progress
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
-from ashore.types.recipe import LayerRule, Recipe
-from ashore.types.tensor import Sample, TensorSpec
+from ashore.types.recipe import LayerRule, RangeEstimator, Recipe
 from ashore_converters.executorch.edges import with_int8_edges
+from ashore_converters.executorch.eight_bits import round_8bit
 from ashore_converters.executorch.export import export_again, sample_tensors
 from ashore_converters.executorch.failures import node_path
 from ashore_converters.executorch.graph import dequantize_for_each, fence_float_convolutions
 from ashore_converters.executorch.observers import ActivationObserver
-from ashore_converters.executorch.quantize import observed
+from ashore_converters.executorch.quantize import QuantizedProgram, observed
 from ashore_converters.executorch.quantizer import argument, fused_end, is_linear, layers, weight_of
-from ashore_converters.executorch.trial import Trial, drop_observers, observer_at, run
-from ashore_converters.sensitivity import MAX_LAYERS, FloatStart, choose_float_start, sqnr_db
+from ashore_converters.executorch.trial import Trial, activation_observers, drop_observers, observer_at, run, watch
+from ashore_converters.ranges import CAUTIONS, counts_values
+from ashore_converters.sensitivity import MAX_LAYERS, FloatStart, choose_float_start, spread, sqnr_db
+
+_CAUTION_GAIN_DB = 1.0
+"""What ranges wider than the mean must win on calibration samples, which are too few to tell by less."""
 
 MAX_FLOAT_SHARE = 0.1
 """Of a model's multiplications: more float than that at its start could be felt in its latency."""
 
-_MEASURED_SAMPLES = 16
 _aten = torch.ops.aten
 _BEHIND_SCORES = {
     _aten.softmax.int,
@@ -52,17 +55,6 @@ _BEHIND_SCORES = {
 """Operators that may stand between the layer that makes the scores and the model's output."""
 
 
-@dataclass(frozen=True)
-class QuantizedProgram:
-    """A quantized program with its edges, the recipe that was carried out, and what the user should know of it."""
-
-    program: ExportedProgram
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    recipe: Recipe
-    warnings: tuple[str, ...] = ()
-
-
 def quantize_static(program: ExportedProgram, request: ConversionRequest, progress: Progress) -> QuantizedProgram:
     """int8 weights and activations, with ranges observed on the calibration samples one by one."""
     prepared, recipe = observe(program.module(check_guards=False), request, progress)
@@ -70,12 +62,13 @@ def quantize_static(program: ExportedProgram, request: ConversionRequest, progre
     if not (request.recipe.layers or request.recipe.int8_io):  # else the user has decided which layers are float
         progress("measuring which first layers are worth keeping in float")
         recipe, warnings = _choose_start(prepared, recipe, request)
+    chosen = round_8bit(prepared, request, progress)
     converted = convert_pt2e(prepared)
     fence_float_convolutions(converted)
     dequantize_for_each(converted)
     if request.recipe.int8_io:
         request = with_int8_edges(converted, request)
-    return QuantizedProgram(export_again(converted, request), request.inputs, request.outputs, recipe, warnings)
+    return QuantizedProgram(export_again(converted, request), request.inputs, request.outputs, recipe, warnings, chosen)
 
 
 def observe(graph: GraphModule, request: ConversionRequest, progress: Progress) -> tuple[GraphModule, Recipe]:
@@ -83,9 +76,38 @@ def observe(graph: GraphModule, request: ConversionRequest, progress: Progress) 
     recipe = request.recipe if request.recipe.int8_io else _with_unrounded_scores(request.recipe, graph.graph)
     prepared = observed(graph, recipe)
     progress(f"observing ranges on {len(request.calibration)} samples")
-    run(prepared, [sample_tensors(sample, request.inputs) for sample in request.calibration])
+    inputs = [sample_tensors(sample, request.inputs) for sample in request.calibration]
+    run(prepared, inputs)
+    observers = [observer for _, observer in activation_observers(prepared)]
+    if counts_values(recipe.ranges):
+        for observer in observers:
+            observer.count()
+        run(prepared, inputs)
+        watch(observers, False)
     _keep_output_ranges(prepared)
+    if recipe.ranges is RangeEstimator.MEAN:
+        _choose_caution(prepared, [sample_tensors(sample, request.inputs) for sample in spread(request.calibration)])
     return prepared, recipe
+
+
+def _choose_caution(prepared: GraphModule, inputs: Sequence[tuple[torch.Tensor, ...]]) -> None:
+    """By measurement: the mean of the samples' extremes, all that was seen, or the middle between them."""
+    observers = [observer for _, observer in activation_observers(prepared) if not observer.true_range]
+    if not observers:
+        return
+    watch(observers, False)  # these samples are in the means already
+    reference, trial = run(prepared, inputs), Trial(prepared)
+    watch(observers, True)
+
+    def measured_db(caution: float) -> float:
+        for observer in observers:
+            observer.caution = caution
+        return sqnr_db(reference, trial.outputs(inputs, ()))
+
+    measured = {caution: measured_db(caution) for caution in CAUTIONS}
+    best = max(CAUTIONS, key=lambda caution: measured[caution] - (_CAUTION_GAIN_DB if caution else 0.0))
+    for observer in observers:
+        observer.caution = best
 
 
 def _with_unrounded_scores(recipe: Recipe, graph: Graph) -> Recipe:
@@ -118,14 +140,14 @@ def _choose_start(prepared: GraphModule, recipe: Recipe, request: ConversionRequ
     kept = [node_path(node) for node in first]
     drop_observers(prepared, first)
     rules = tuple(LayerRule(re.escape(path), Precision.FP32) for path in kept)
-    samples = len(_spread(request.calibration))
+    samples = len(spread(request.calibration))
     return replace(recipe, layers=(*rules, *recipe.layers)), _told(found, kept, samples)
 
 
 def measure_start(prepared: GraphModule, request: ConversionRequest) -> tuple[FloatStart, list[Node]]:
     """What the first layers gain by staying in float, and those of them that should."""
     first = _first_layers(prepared)
-    samples = _spread(request.calibration)
+    samples = spread(request.calibration)
     inputs = [sample_tensors(sample, request.inputs) for sample in samples]
     reference, trial = run(prepared, inputs), Trial(prepared)
 
@@ -134,11 +156,6 @@ def measure_start(prepared: GraphModule, request: ConversionRequest) -> tuple[Fl
 
     found = choose_float_start(measure, len(first))
     return found, first[: found.layers]
-
-
-def _spread(samples: Sequence[Sample]) -> Sequence[Sample]:
-    """Some of them, evenly over the whole set."""
-    return samples[:: max(1, len(samples) // _MEASURED_SAMPLES)][:_MEASURED_SAMPLES]
 
 
 def _first_layers(prepared: GraphModule) -> list[Node]:

@@ -64,6 +64,16 @@ def observer_at(prepared: GraphModule, node: Node) -> Observer | None:
     return module if isinstance(module, ActivationObserver | PerChannelWeightObserver) else None
 
 
+def activation_observers(prepared: GraphModule) -> list[tuple[Node, ActivationObserver]]:
+    return [(node, observer) for node, observer in _observers(prepared) if isinstance(observer, ActivationObserver)]
+
+
+def watch(observers: Collection[ActivationObserver], watching: bool) -> None:
+    """Whether they take in what passes through them while they do not round it."""
+    for observer in observers:
+        observer.watching = watching
+
+
 def _observers(prepared: GraphModule) -> list[tuple[Node, Observer]]:
     found = ((node, observer_at(prepared, node)) for node in prepared.graph.nodes)
     return [(node, observer) for node, observer in found if observer is not None]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ashore.types.recipe import RangeEstimator
 from ashore.types.tensor import Array, Sample
 from ashore_converters.litert.file import FileGraph
 from ashore_converters.litert.quiet import quiet
-from ashore_converters.ranges import range_from_samples
+from ashore_converters.ranges import Histogram, counts_values, range_from_samples
 
 Ranges = Mapping[str, Mapping[str, Any]]
 """Tensor name -> ``min`` and ``max``, as the quantizer takes them."""
+
+Read = Callable[[int], Array]
+"""Gives a tensor's values by its index in the file."""
 
 _HUGE = 1e6
 _OUTPUT_MARGIN = 1.25
@@ -23,19 +27,29 @@ _SAME_VALUES = {"RESHAPE", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS"}
 
 
 class Observed:
-    """The extremes of every float tensor of a file, sample by sample."""
+    """The extremes of every float tensor of a file, sample by sample, and histograms where the estimator needs them."""
 
-    def __init__(self, model: bytes, graph: FileGraph, samples: Iterable[Sample]) -> None:
-        self._samples = list(_per_sample(model, graph, samples))
+    def __init__(self, model: bytes, graph: FileGraph, samples: Sequence[Sample], estimator: RangeEstimator) -> None:
+        self.estimator = estimator
+        tensors, run = _float_tensors(graph), opened(model, graph)
+        self._samples: list[Ranges] = []
+        for read in map(run, samples):
+            self._samples.append({name: _extremes(read(index)) for name, index in tensors.items()})
+        self._histograms: dict[str, Histogram] = {}
         self._inputs, self._outputs = _edge_tensors(graph)
+        if counts_values(estimator):
+            extremes = {name: self._all_extremes(name) for name in tensors}
+            self._histograms = {name: Histogram(min(low), max(high)) for name, (low, high) in extremes.items()}
+            for read in map(run, samples):
+                for name, index in tensors.items():
+                    self._histograms[name].add(read(index))
 
     def ranges(self, caution: float) -> Ranges:
         """A range for every tensor.
 
         Args:
-            caution: 0 for the mean of the samples' extremes (``ranges`` says why), 1 for all that was seen; between
-                them, between. What enters the model always keeps all that was seen, and what leaves it a little
-                more, as the most confident answer is hardly among the samples.
+            caution: as ``ashore_converters.ranges`` has it. What enters the model always keeps all that was seen, and
+                what leaves it a little more, as the most confident answer is hardly among the samples.
         """
         return {name: self._range(name, caution) for name in self._samples[0]}
 
@@ -46,7 +60,7 @@ class Observed:
         """
         if name not in self._samples[0]:
             return 200.0
-        seen = self._range(name, 0.0)
+        seen = self._range(name, 0.0, RangeEstimator.MEAN)  # an outlier that is cut off is an outlier all the same
         step = float(seen["max"].item() - min(seen["min"].item(), 0.0)) / 255
         power = float(np.mean([sample[name]["power"] for sample in self._samples]))
         return 200.0 if step == 0 or power == 0 else 10 * float(np.log10(12 * power / step**2))
@@ -57,29 +71,58 @@ class Observed:
             name for name, seen in self.ranges(1.0).items() if not np.all(np.abs([*seen["min"], *seen["max"]]) < _HUGE)
         )
 
-    def _range(self, name: str, caution: float) -> dict[str, Any]:
-        seen = [sample[name] for sample in self._samples]
-        minima, maxima = [one["min"].item() for one in seen], [one["max"].item() for one in seen]
-        mean, true = range_from_samples(minima, maxima), range_from_samples(minima, maxima, true_range=True)
-        if name in self._inputs | self._outputs:
-            caution = 1.0
+    def _range(self, name: str, caution: float, estimator: RangeEstimator | None = None) -> dict[str, Any]:
+        minima, maxima = self._all_extremes(name)
+        low, high = range_from_samples(
+            minima,
+            maxima,
+            estimator=estimator or self.estimator,
+            histogram=self._histograms.get(name),
+            caution=1.0 if name in self._inputs | self._outputs else caution,
+        )
         margin = _OUTPUT_MARGIN if name in self._outputs else 1.0
-        low, high = (margin * (m + caution * (t - m)) for m, t in zip(mean, true, strict=True))
-        shape = seen[0]["min"].shape
-        return {"min": np.full(shape, low, np.float32), "max": np.full(shape, high, np.float32)}
+        shape = self._samples[0][name]["min"].shape
+        return {
+            "min": np.full(shape, margin * low, np.float32),
+            "max": np.full(shape, margin * high, np.float32),
+        }
+
+    def _all_extremes(self, name: str) -> tuple[list[float], list[float]]:
+        seen = [sample[name] for sample in self._samples]
+        return [one["min"].item() for one in seen], [one["max"].item() for one in seen]
 
 
-def _per_sample(model: bytes, graph: FileGraph, samples: Iterable[Sample]) -> Iterator[Ranges]:
-    """The quantizer's own calibrator gives the same values in seven times the time."""
-    computed = (*(i for op in graph.ops for i in op.outputs), *(i for _, i in graph.inputs))
-    read = graph.read()
-    kept = [i for i in computed if graph.tensors[i].dtype == "float32" and i in read]
+def opened(model: bytes, graph: FileGraph) -> Callable[[Sample], Read]:
+    """A file to be run on one sample after another; each run gives what reads its tensors until the next one.
+
+    The quantizer's own calibrator gives the same values in seven times the time.
+    """
     with quiet():
         interpreter = open_interpreter(model, keep_all_tensors=True)
         runner: Any = interpreter.get_signature_runner()
-    for sample in samples:
+
+    def run(sample: Sample) -> Read:
         runner(**file_inputs(sample, graph))
-        yield {graph.tensors[index].name: _extremes(interpreter.get_tensor(index)) for index in kept}
+        read: Read = interpreter.get_tensor
+        return read
+
+    return run
+
+
+def real_values(index: int, graph: FileGraph, read: Read) -> Array:
+    """The numbers that an int8 tensor stands for, or those of a float one."""
+    values, found = read(index), graph.tensors[index].spec.quantization
+    if found is None:
+        return values
+    real: Array = ((values.astype(np.int32) - found.zero_point) * found.scale).astype(np.float32)
+    return real
+
+
+def _float_tensors(graph: FileGraph) -> dict[str, int]:
+    """Those that are computed or given, and used."""
+    computed = (*(i for op in graph.ops for i in op.outputs), *(i for _, i in graph.inputs))
+    read = graph.read()
+    return {graph.tensors[i].name: i for i in computed if graph.tensors[i].dtype == "float32" and i in read}
 
 
 def _extremes(values: Array) -> dict[str, Any]:
@@ -101,6 +144,13 @@ def open_interpreter(model: bytes, *, keep_all_tensors: bool = False) -> Any:
 def file_inputs(sample: Sample, graph: FileGraph) -> dict[str, Array]:
     """A PyTorch sample in the element types the file takes (int64 became int32)."""
     return {name: sample[name].astype(graph.tensors[index].dtype) for name, index in graph.inputs}
+
+
+def file_outputs(content: bytes, inputs: Sequence[Sample]) -> list[Array]:
+    """All outputs on all inputs, sample after sample."""
+    with quiet():
+        runner: Any = open_interpreter(content).get_signature_runner()
+        return [array for sample in inputs for _, array in sorted(runner(**sample).items())]
 
 
 def _edge_tensors(graph: FileGraph) -> tuple[frozenset[str], frozenset[str]]:

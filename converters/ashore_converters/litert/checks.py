@@ -8,7 +8,7 @@ from ashore.errors import UnsupportedModel
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
 from ashore.types.recipe import Recipe
-from ashore_converters.bake import quantized_weights, user_path
+from ashore_converters.bake import quantized_weights, recurrent_layers, user_path
 from ashore_converters.litert.quantize import GROUP_SIZES
 
 _OWN_PRECISIONS = (Precision.INT8, Precision.INT8_DYNAMIC)
@@ -23,13 +23,15 @@ def cautions(request: ConversionRequest) -> tuple[str, ...]:
     Raises:
         UnsupportedModel: the recipe or the model asks for something LiteRT cannot do.
     """
-    from ashore_converters.litert.pt2e import quantization_of
+    from ashore_converters.litert.pt2e import Pt2e, quantization_of
 
     _refuse_recipe(request.recipe)
     _refuse_half(request)
-    if quantization_of(request.model):
+    if quantization := quantization_of(request.model):
         _refuse_requantizing(request.recipe)
-        return ("the model is quantized already; the file keeps that quantization",)
+        told = "the model is quantized already; the file keeps that quantization"
+        paths = recurrent_layers(request.model) if quantization is Pt2e.STATIC else {}
+        return (told, f"{_some(paths)}: the weights of recurrent layers stay in fp32") if paths else (told,)
     return (*_already_quantized(request), *_unsuited(request))
 
 

@@ -15,6 +15,7 @@ gets a file without that transpose.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +33,6 @@ from ashore.types.conversion import (
     UndelegatedOp,
 )
 from ashore.types.precision import Precision
-from ashore.types.recipe import Recipe
 from ashore.types.tensor import TensorSpec
 from ashore_converters.bake import bake
 from ashore_converters.litert.checks import cautions, loops
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from ashore_converters.litert.quantize import FloatFile
 
 DELEGATE = "xnnpack"
+
+FOLDS_NORMS = True
+"""The lowering multiplies a layer norm's weight into the matrices behind it."""
 
 _DISTRIBUTIONS = {
     "litert_torch": "litert-torch",
@@ -71,12 +74,11 @@ class LiteRTConverter:
 
     def convert(self, request: ConversionRequest, destination: Path, progress: Progress) -> Conversion:
         self.check(request)
-        from ashore_converters.litert.quantize import open_float_file
+        from ashore_converters.repairs.choose import with_repairs
 
-        content = self._float_file(request, progress)
-        file = open_float_file(content, request.model)
-        quantized = _quantized(file, request, progress)
-        destination.write_bytes(quantized.content)
+        make = partial(self._made, progress=progress)
+        made = with_repairs(request, progress, make, folds_norms=FOLDS_NORMS)
+        destination.write_bytes(made.content)
         progress("trying the file")
         delegation = _tried(destination, request)
         inputs, outputs = _edges(read_file(destination), request)
@@ -86,16 +88,25 @@ class LiteRTConverter:
             DELEGATE,
             delegation,
             _versions(),
-            quantized.recipe,
-            quantized.warnings,
-            _placed_layers(file),
+            made.recipe,
+            made.warnings,
+            made.layers,
         )
+
+    def _made(self, request: ConversionRequest, progress: Progress) -> _Made:
+        from ashore_converters.litert.quantize import open_float_file
+
+        file = open_float_file(self._float_file(request, progress), request.model)
+        quantized = _quantized(file, request, progress)
+        return _Made(quantized.content, quantized.recipe, quantized.warnings, layers=_placed_layers(file))
 
     def trial(self, request: ConversionRequest, progress: Progress) -> Trial:
         """See :class:`ashore.interfaces.OffersTrials`."""
         self.check(request)
         from ashore_converters.litert.layer_trial import LiteRTTrial
+        from ashore_converters.repairs.choose import repair
 
+        request = repair(request, progress, folds_norms=FOLDS_NORMS).request
         return LiteRTTrial(self._float_file(request, progress), request, progress)
 
     def _float_file(self, request: ConversionRequest, progress: Progress) -> bytes:
@@ -125,6 +136,11 @@ _KINDS = {
     "DEPTHWISE_CONV_2D": LayerKind.DEPTHWISE,
     "TRANSPOSE_CONV": LayerKind.TRANSPOSED,
 }
+
+
+@dataclass(frozen=True)
+class _Made(StaticFile):
+    layers: tuple[PlacedLayer, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -166,6 +182,7 @@ def _quantized(file: FloatFile, request: ConversionRequest, progress: Progress) 
     from ashore_converters.litert.left_float import with_left_float_told
     from ashore_converters.litert.pt2e import Pt2e, quantization_of
     from ashore_converters.litert.quantize import quantize_layers
+    from ashore_converters.rounding import with_carried_out
 
     recipe, quantization = request.recipe, quantization_of(request.model)
     if quantization is Pt2e.STATIC:
@@ -173,21 +190,26 @@ def _quantized(file: FloatFile, request: ConversionRequest, progress: Progress) 
     if quantization is Pt2e.DYNAMIC:
         return StaticFile(quantize_layers(file), recipe)
     file.layers.check(recipe.layers)
-    file, chosen = round_4bit(file, request, progress)
-    made = with_left_float_told(file, _quantized_to(chosen.recipe, file, request, progress))
-    return replace(made, warnings=(*chosen.told, *made.warnings))
+    file, four_bits = round_4bit(file, request, progress)
+    made = with_left_float_told(file, _quantized_to(file, request, progress))
+    roundings = [rounding for rounding in (four_bits, made.rounding) if rounding is not None]
+    by_gptq = any(rounding.rounded for rounding in roundings)
+    told = [words for rounding in roundings for words in rounding.told]
+    return replace(made, recipe=with_carried_out(made.recipe, by_gptq=by_gptq), warnings=(*told, *made.warnings))
 
 
-def _quantized_to(recipe: Recipe, file: FloatFile, request: ConversionRequest, progress: Progress) -> StaticFile:
-    from ashore_converters.litert.quantize import quantize
+def _quantized_to(file: FloatFile, request: ConversionRequest, progress: Progress) -> StaticFile:
+    from ashore_converters.litert.eight_bits import quantize_rounded
     from ashore_converters.litert.static import quantize_static
 
+    recipe = request.recipe
     if recipe.precision is Precision.INT8:
-        return quantize_static(file.content, replace(request, recipe=recipe), progress)
+        return quantize_static(file.content, request, progress)
     if recipe.precision is Precision.FP32 and not recipe.layers:
         return StaticFile(file.content, recipe)
     progress("quantizing")
-    return StaticFile(quantize(file, recipe), recipe)
+    content, rounding = quantize_rounded(file, request, progress)
+    return StaticFile(content, recipe, rounding=rounding)
 
 
 def _placed_layers(file: FloatFile) -> tuple[PlacedLayer, ...]:

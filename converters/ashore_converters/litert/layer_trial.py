@@ -15,7 +15,8 @@ from ashore.types.precision import Precision
 from ashore.types.recipe import LayerRule
 from ashore.types.sensitivity import LayerCost, LayerReading
 from ashore.types.tensor import Array, Sample
-from ashore_converters.litert.calibrate import file_inputs, open_interpreter
+from ashore_converters.litert.calibrate import file_inputs, open_interpreter, opened, real_values
+from ashore_converters.litert.eight_bits import choose_8bit
 from ashore_converters.litert.file import FileGraph, FileOp, read_graph
 from ashore_converters.litert.float import multiplications
 from ashore_converters.litert.layers import WEIGHTED
@@ -32,6 +33,8 @@ class LiteRTTrial:
         self._ranges = self._measured.best_ranges(self._recipe, observed)
         _, rules = self._measured.best_start(self._recipe, self._ranges)
         self.start = tuple(re.sub(r"\\(.)", r"\1", rule.pattern) for rule in rules)
+        measured, decided = self._measured, replace(request, recipe=self._recipe)
+        self._rounding = choose_8bit(measured.file, decided, progress, self._ranges, measured.kept)
         self._ops = self._int8_ops()
         self.layers = _costs(self._ops, self._measured.file.graph)
         self._tried: tuple[tuple[str, ...], FileGraph, Any] | None = None
@@ -58,7 +61,8 @@ class LiteRTTrial:
 
     def _with_float(self, float_modules: tuple[str, ...]) -> bytes:
         rules = tuple(LayerRule(re.escape(path), Precision.FP32) for path in float_modules)
-        return self._measured.quantized(replace(self._recipe, layers=(*rules, *self._recipe.layers)), self._ranges)
+        recipe = replace(self._recipe, layers=(*rules, *self._recipe.layers))
+        return self._measured.quantized(recipe, self._ranges, self._rounding)
 
     def _int8_ops(self) -> dict[str, FileOp]:
         """The last operator with weights of every module that has a name and that the recipe leaves in static int8."""
@@ -84,27 +88,8 @@ def _weights(op: FileOp, graph: FileGraph) -> int:
 def _values(content: bytes, samples: Sequence[Sample]) -> list[dict[str, Array]]:
     """Every float tensor, and every int8 one as the numbers it stands for, by name, sample by sample."""
     graph = read_graph(content, "the trial file")
-    with quiet():
-        interpreter = open_interpreter(content, keep_all_tensors=True)
-        runner: Any = interpreter.get_signature_runner()
-    read = graph.read()
-    details = [detail for detail in interpreter.get_tensor_details() if detail["dtype"] in (np.float32, np.int8)]
-    found = []
-    for sample in samples:
-        runner(**file_inputs(sample, graph))
-        found.append(
-            {
-                detail["name"]: _real(interpreter.get_tensor(detail["index"]), detail)
-                for detail in details
-                if detail["shape"].size and detail["index"] in read
-            }
-        )
-    return found
-
-
-def _real(values: Array, detail: Mapping[str, Any]) -> Array:
-    if values.dtype != np.int8 or detail["quantization"][0] == 0:
-        return np.array(values)
-    scale, zero_point = detail["quantization"]
-    real: Array = ((values.astype(np.int32) - zero_point) * scale).astype(np.float32)
-    return real
+    run, used = opened(content, graph), graph.read()
+    kept = [
+        (i, t.name) for i, t in enumerate(graph.tensors) if t.dtype in ("float32", "int8") and t.shape and i in used
+    ]
+    return [{name: real_values(index, graph, read) for index, name in kept} for read in map(run, samples)]

@@ -24,6 +24,14 @@ from ashore.cli.terminal import Terminal
 @click.option(
     "--recipe", "recipe_path", type=click.Path(path_type=Path), metavar="F.toml", help="Layer rules and settings."
 )
+@click.option("--ranges", metavar="NAME", help="Of int8's activations: mean (the default), minmax, percentile or mse.")
+@click.option(
+    "--repair",
+    "repairs",
+    multiple=True,
+    metavar="NAME",
+    help="smoothquant, equalization or bias_correction, kept where it measures better; none to leave all out.",
+)
 @click.option(
     "--min-sqnr", "min_sqnr_db", type=float, metavar="DB", help="Accuracy floor instead of the precision's own."
 )
@@ -54,6 +62,8 @@ def convert(
     shapes: tuple[str, ...],
     calibration: str | None,
     recipe_path: Path | None,
+    ranges: str | None,
+    repairs: tuple[str, ...],
     min_sqnr_db: float | None,
     max_top1_drop: float | None,
     metric_drops: tuple[str, ...],
@@ -65,21 +75,21 @@ def convert(
     SOURCE is file.py:name, pkg.mod:name, file.pt2, file.onnx or hf:DIR. Precision mixed starts from int8 and keeps
     modules in float, the most worthwhile first, until the floor and the drops that are given hold.
     """
-    from ashore.cli.options import read_drops
+    from ashore.cli.options import read_drops, with_ranges, with_repairs
     from ashore.cli.results import artifact_fields, show_artifacts
     from ashore.pipeline.convert import DEFAULT_BACKENDS
     from ashore.pipeline.convert import convert as convert_source
     from ashore.pipeline.recipes import load_recipe
     from ashore.sources import load_source
 
-    recipe = load_recipe(recipe_path) if recipe_path else None
+    recipe = with_repairs(load_recipe(recipe_path) if recipe_path else None, repairs)
     with terminal.progress() as progress:
         progress(f"loading {source}")
         artifacts = convert_source(
             load_source(source, inputs=inputs, shapes=shapes, calibration=calibration),
             to=backends or DEFAULT_BACKENDS,
             precisions=precisions or None,
-            recipe=recipe,
+            recipe=with_ranges(recipe, ranges),
             output=output,
             name=name,
             min_sqnr_db=min_sqnr_db,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from ashore.cli.terminal import Terminal
 from ashore.errors import UsageError
+from ashore.types.recipe import RangeEstimator, Recipe, Repair
 
 _Body = Callable[..., int | None]
 
@@ -53,3 +55,31 @@ def read_drops(words: tuple[str, ...]) -> dict[str, float]:
         if not equals or not name:
             raise UsageError(f"--max-metric-drop {word!r} is no NAME=VALUE", "for example --max-metric-drop top1=0.5")
     return drops
+
+
+def with_ranges(recipe: Recipe | None, word: str | None) -> Recipe | None:
+    """The recipe with the range estimator of that name. Raises UsageError where there is none."""
+    if word is None:
+        return recipe
+    try:
+        return replace(recipe or Recipe(), ranges=RangeEstimator(word))
+    except ValueError:
+        raise UsageError(f"there is no range estimator {word!r}", f"known: {', '.join(RangeEstimator)}") from None
+
+
+_NO_REPAIR = "none"
+
+
+def with_repairs(recipe: Recipe | None, words: tuple[str, ...]) -> Recipe | None:
+    """``recipe`` with these repairs instead of its own, where any word is given; ``none`` takes them all away.
+
+    Raises UsageError for words that name no repair, and for ``none`` beside others.
+    """
+    if not words:
+        return recipe
+    known = [repair.value for repair in Repair]
+    asked = [] if words == (_NO_REPAIR,) else list(words)
+    for word in asked:
+        if word not in known:
+            raise UsageError(f"--repair {word!r} is no repair", f"known: {', '.join(known)}, or {_NO_REPAIR} alone")
+    return replace(recipe or Recipe(), repairs=tuple(repair for repair in Repair if repair in asked))

@@ -25,7 +25,7 @@ from ashore.types.artifact import Artifact
 from ashore.types.budget import Budget
 from ashore.types.manifest import Manifest
 from ashore.types.precision import Precision
-from ashore.types.recipe import Recipe
+from ashore.types.recipe import RangeEstimator, Recipe
 from ashore.types.source import ModelSource
 
 if TYPE_CHECKING:
@@ -70,9 +70,7 @@ def convert(
     """
     from ashore.sources.prepare import prepare
 
-    recipe = recipe or Recipe()
-    words = dict.fromkeys([recipe.precision.value] if precisions is None else precisions)
-    recipes = [recipe.with_precision(_precision(word)) for word in words]
+    recipes = _recipes(recipe or Recipe(), precisions)
     converters = [registry.get_converter(backend) for backend in dict.fromkeys(to)]
     budget = Budget(min_sqnr_db, max_top1_drop, max_metric_drop or {})
     if not recipes or not converters:
@@ -92,6 +90,21 @@ def convert(
             manifests = _make_all(plans, work)
         publish([file for manifest in manifests for file in _files(stage, manifest)], output)
     return [Artifact(output / manifest.file.name, manifest.backend, manifest) for manifest in manifests]
+
+
+def _recipes(recipe: Recipe, precisions: Sequence[str] | None) -> list[Recipe]:
+    """One for each precision; those without static int8 have no range to estimate, and so the usual estimator."""
+    words = dict.fromkeys([recipe.precision.value] if precisions is None else precisions)
+    recipes = [recipe.with_precision(_precision(word)) for word in words]
+    if recipe.ranges is RangeEstimator.MEAN:
+        return recipes
+    if not any(each.precision.needs_calibration for each in recipes):
+        raise UsageError(
+            f"ranges = {recipe.ranges.value!r} is for activations of static int8, which {', '.join(words)} has none of",
+            "add --precision int8 or mixed, or leave the ranges out",
+        )
+    usual = replace(recipe, ranges=RangeEstimator.MEAN)
+    return [each if each.precision.needs_calibration else usual.with_precision(each.precision) for each in recipes]
 
 
 def _precision(word: str) -> Precision:

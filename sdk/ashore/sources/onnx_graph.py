@@ -11,7 +11,7 @@ from torch.fx import Graph, GraphModule, Node
 
 from ashore.errors import AshoreError, UnsupportedModel
 from ashore.sources.onnx_operators import register_operators
-from ashore.sources.onnx_recurrent import put_layers
+from ashore.sources.onnx_recurrent import put_layers, recurrent_weights
 from ashore.sources.onnx_sizes import memory_refusals_told
 from ashore.types.tensor import Array
 
@@ -91,12 +91,14 @@ def _rename(graph: Any) -> None:
 def _fold_constants(module: GraphModule) -> None:
     """Compute once what depends on weights alone, such as their transposes, and drop what came of shapes.
 
-    A weight's own grid stays: a backend has to see that it is quantized.
+    A weight's own grid stays: a backend has to see that it is quantized. Not that of a recurrent layer, which no
+    backend reads: a loop's weights are float until ashore rounds them.
     """
     _drop_idle(module.graph)
     module.graph.eliminate_dead_code()
+    recurrent = recurrent_weights(module.graph)
     for node in module.graph.nodes:
-        if _can_be_folded(node):
+        if _can_be_folded(node, node in recurrent):
             value = node.target(*(_value(module, arg) for arg in node.args), **node.kwargs)
             if isinstance(value, torch.Tensor) and value.numel() <= max(_SMALL, _numel_above(module, node)):
                 _replace(module, node, value.contiguous())
@@ -120,8 +122,10 @@ def _dtype(node: Node) -> torch.dtype | None:
     return None if meta is None else meta.dtype
 
 
-def _can_be_folded(node: Node) -> bool:
-    if not isinstance(node.target, torch._ops.OpOverload) or node.target.namespace == "quantized_decomposed":
+def _can_be_folded(node: Node, grid_too: bool) -> bool:
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return False
+    if node.target.namespace == "quantized_decomposed" and not grid_too:
         return False
     changes = node.target._schema.is_mutable or torch.Tag.nondeterministic_seeded in node.target.tags
     nested = any(isinstance(value, Node) for value in node.kwargs.values())

@@ -1,8 +1,8 @@
-"""LSTM and GRU of ONNX as ``nn.LSTM`` and ``nn.GRU``, which backends make loops of; the importer unrolls them.
+"""LSTM and GRU of ONNX as layers of PyTorch, which backends make loops of; the importer unrolls them.
 
-Equations and the order of gates are those of the operators' definitions (onnx.ai/onnx/operators, LSTM and GRU). What
-PyTorch's layers cannot say stays with the importer: peepholes, clipping, other activations, sequences of different
-lengths, and a GRU that resets before its product (``linear_before_reset=0``, the default).
+Equations and the order of gates are those of the operators' definitions (onnx.ai/onnx/operators, LSTM and GRU). A GRU
+that resets before its product (``linear_before_reset=0``, the default) is a layer of ashore's. What no layer can say
+stays with the importer: peepholes, clipping, other activations, and sequences of different lengths.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule, Node
+from torch.fx import Graph, GraphModule, Node
 
 from ashore.sources.onnx_nodes import attributes, has_input, optional
+from ashore.sources.reset_first import GRU_RESET_FIRST, ResetFirstGRU
 
 _GATES = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2)}
 """ONNX's gate in each place of PyTorch's: from i, o, f, c to i, f, c, o, and from z, r, h to r, z, h."""
-_LAYERS: dict[Any, type[torch.nn.LSTM] | type[torch.nn.GRU]] = {
+_LAYERS: dict[Any, type[torch.nn.LSTM | torch.nn.GRU]] = {
     torch.ops.aten.lstm.input: torch.nn.LSTM,
     torch.ops.aten.gru.input: torch.nn.GRU,
+    GRU_RESET_FIRST: ResetFirstGRU,
 }
 _UNSAID = ("clip", "activation_alpha", "activation_beta", "input_forget", "layout")
 _LENGTHS, _PEEPHOLES = 4, 7
@@ -34,9 +36,16 @@ def whole(builder: Any, node: Any) -> Node | None:
     x, w, r, b, h, c = (optional(builder, node, place) for place in (0, 1, 2, 3, 5, 6))
     starts = (h, c) if node.op_type == "LSTM" else (h,)
     backward = attributes(node).get("direction") == b"reverse"
-    args = (node.op_type, x, (w, r, b), starts, backward, lengths[0] if lengths else None, len(node.output) > 1)
+    length = lengths[0] if lengths else None
+    args = (_operator(node), x, (w, r, b), starts, backward, length, len(node.output) > 1)
     made: Node = builder.call_function(_run, args=args)
     return made
+
+
+def _operator(node: Any) -> Any:
+    if node.op_type == "LSTM":
+        return torch.ops.aten.lstm.input
+    return torch.ops.aten.gru.input if attributes(node).get("linear_before_reset") else GRU_RESET_FIRST
 
 
 def _expressible(node: Any) -> bool:
@@ -44,8 +53,7 @@ def _expressible(node: Any) -> bool:
     usual = [b"sigmoid", b"tanh", b"tanh"][: 3 if node.op_type == "LSTM" else 2]
     named = [word.lower() for word in given.get("activations", ())]
     said = not named or named == usual * (len(named) // len(usual))
-    resets_after = node.op_type == "LSTM" or bool(given.get("linear_before_reset"))
-    return said and resets_after and not has_input(node, _PEEPHOLES) and not any(given.get(name) for name in _UNSAID)
+    return said and not has_input(node, _PEEPHOLES) and not any(given.get(name) for name in _UNSAID)
 
 
 def _lengths(builder: Any, node: Any) -> list[int] | None:
@@ -57,7 +65,7 @@ def _lengths(builder: Any, node: Any) -> list[int] | None:
 
 
 def _run(
-    kind: str,
+    run: Any,
     x: Tensor,
     weights: tuple[Tensor, Tensor, Tensor | None],
     starts: tuple[Tensor | None, ...],
@@ -65,7 +73,7 @@ def _run(
     length: int | None,
     several: bool,
 ) -> Any:
-    """ONNX's results, all of them if ``several``, else the first.
+    """ONNX's results by the operator ``run``, all of them if ``several``, else the first.
 
     ``x`` is [steps, batch, inputs], the results [steps, directions, batch, hidden] and [directions, batch, hidden].
     """
@@ -73,7 +81,7 @@ def _run(
     directions, _, hidden = weights[1].shape
     x = x if length is None else x[:length]
     states = [x.new_zeros(directions, batch, hidden) if start is None else start for start in starts]
-    run: Any = torch.ops.aten.lstm.input if kind == "LSTM" else torch.ops.aten.gru.input
+    kind = "LSTM" if run is torch.ops.aten.lstm.input else "GRU"
     parameters = [part for index in range(directions) for part in _parameters(kind, weights, index)]
     options = (parameters, weights[2] is not None, 1, 0.0, False, directions == 2, False)
     y, *ends = run(x.flip(0) if backward else x, states if kind == "LSTM" else states[0], *options)
@@ -91,6 +99,18 @@ def _parameters(kind: str, weights: tuple[Tensor, Tensor, Tensor | None], index:
         parts += [b[index][:half], b[index][half:]]
     size = r.shape[-1]
     return [torch.cat([part[gate * size : (gate + 1) * size] for gate in _GATES[kind]]) for part in parts]
+
+
+def recurrent_weights(graph: Graph) -> set[Node]:
+    """All that the weights of recurrent layers are computed from, as recorded."""
+    found: set[Node] = set()
+    left = [weight for node in graph.nodes if node.target in _LAYERS for weight in node.args[2]]
+    while left:
+        node = left.pop()
+        if node not in found:
+            found.add(node)
+            left += node.all_input_nodes
+    return found
 
 
 def put_layers(module: GraphModule) -> None:

@@ -22,7 +22,7 @@ from ashore.sources.sparsity import NOTABLE, zero_share
 from ashore.sources.spool import Spool
 from ashore.types.conversion import ConversionRequest
 from ashore.types.manifest import SourceRecord
-from ashore.types.recipe import Recipe
+from ashore.types.recipe import RangeEstimator, Recipe
 from ashore.types.source import ModelSource
 from ashore.types.tensor import DynamicDim, Sample, TensorSpec
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _GENERATED_SAMPLES = 8
 _RANDOM_CALIBRATION = 32
+_REPAIRS_NEED = 2
+"""Calibration samples: one to learn from, one to judge by."""
 _DTYPES = ("float32", "float16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
 
 
@@ -50,18 +52,39 @@ class PreparedSource:
         """What a converter is asked to do.
 
         Raises:
-            UsageError: the recipe needs calibration samples, and there are none or they are wrong; or one of its
-                rules names no layer.
+            UsageError: the recipe needs calibration samples, and there are none, too few, or they are wrong; one of its
+                rules names no layer; or it estimates ranges for a model that comes with its own.
         """
         if self.record.kind == "module":  # a program may have forgotten its layers
             check_layer_rules(recipe, self.model.model)
-        calibration = () if is_quantized_program(self.model) else self._observed(recipe)
+        own_ranges = is_quantized_program(self.model)
+        if own_ranges and recipe.ranges is not RangeEstimator.MEAN:
+            raise UsageError(
+                f"{self.source.name!r} comes with int8 ranges of its own, so that ranges = {recipe.ranges.value!r} has "
+                "nothing to estimate",
+                "leave the ranges out, or give the float model",
+            )
+        calibration = () if own_ranges else self._observed(recipe)
         return ConversionRequest(self.model, self.inputs, self.outputs, self.example, calibration, recipe)
 
     def _observed(self, recipe: Recipe) -> tuple[Sample, ...]:
         given = self.source.calibration is not None
         wanted = recipe.precision.needs_calibration or (recipe.gains_by_calibration and given)
+        if recipe.repairs_something:
+            return self._observed_and_held_back(recipe)
         return self.calibration(recipe) if wanted else ()
+
+    def _observed_and_held_back(self, recipe: Recipe) -> tuple[Sample, ...]:
+        """What repairs are learned from and judged by."""
+        found = () if self.source.calibration is None else self.calibration(recipe)
+        if len(found) < _REPAIRS_NEED:
+            raise UsageError(
+                f"to repair by {', '.join(recipe.repairs)} needs {_REPAIRS_NEED} calibration samples or more, and "
+                f"{self.source.name!r} has {len(found) or 'none'}",
+                "give --calibration PATH (an .npz or a folder of them), calibration=… in the ModelSource, "
+                "or leave the repairs out: --repair none",
+            )
+        return found
 
     def calibration(self, recipe: Recipe) -> tuple[Sample, ...]:
         if self.source.calibration is None:

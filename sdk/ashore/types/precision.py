@@ -23,6 +23,11 @@ class Precision(StrEnum):
         """Whether activation ranges must be observed before conversion."""
         return self in (Precision.INT8, Precision.MIXED)
 
+    @property
+    def rounds_weights(self) -> bool:
+        """Whether weights become integers."""
+        return self not in (Precision.FP32, Precision.FP16)
+
 
 _FLOORS_DB = {
     Precision.FP32: 60.0,
