@@ -117,3 +117,19 @@ def places(fakes: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(registry, "_entries", lambda group: more if group == "ashore.runtimes" else entries(group))
     monkeypatch.setattr(FakeRuntime, "places", {})
     return FakeRuntime.places
+
+
+@pytest.fixture
+def solved(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Everything that GPTQ gave, for each weight first on a part of the samples, then on all."""
+    from ashore_converters import rounding
+    from ashore_converters.gptq import Rounded, round_weight
+
+    found: list[Rounded] = []
+
+    def spied(*given: Any) -> Rounded:
+        found.append(round_weight(*given))
+        return found[-1]
+
+    monkeypatch.setattr(rounding, "round_weight", spied)
+    return found

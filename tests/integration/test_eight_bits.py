@@ -12,8 +12,7 @@ from torch import nn
 
 import ashore
 from ashore import LayerRule, Manifest, ModelSource, Precision, Recipe, Rounding
-from ashore_converters import rounding as choosing
-from ashore_converters.gptq import Rounded, round_weight
+from ashore_converters.gptq import Rounded
 from conformance.zoo import SPECIMENS, build
 from integration.test_four_bits import source as matrices
 
@@ -56,19 +55,6 @@ def converted(
     )
     assert artifact.manifest is not None
     return artifact.manifest
-
-
-@pytest.fixture
-def solved(monkeypatch: pytest.MonkeyPatch) -> list[Rounded]:
-    """Everything that GPTQ gave, for each weight first on a part of the samples, then on all."""
-    found: list[Rounded] = []
-
-    def spied(*given: Any) -> Rounded:
-        found.append(round_weight(*given))
-        return found[-1]
-
-    monkeypatch.setattr(choosing, "round_weight", spied)
-    return found
 
 
 SPECIMEN = next(specimen for specimen in SPECIMENS if specimen.name == "resnet")

@@ -13,8 +13,7 @@ from torch import nn
 import ashore
 from ashore import DynamicDim, LayerRule, ModelSource, Precision, Recipe, Rounding
 from ashore.types.manifest import Manifest
-from ashore_converters import rounding
-from ashore_converters.gptq import Rounded, round_weight
+from ashore_converters.gptq import Rounded
 from compressed_models import Speller, tie
 
 BACKENDS = ("executorch", "litert")
@@ -69,19 +68,6 @@ def test_gptq_brings_the_file_closer_at_the_same_size_and_is_told(backend: str, 
     matrices = 2 if backend == "executorch" else 3  # the last one's inputs do not divide into groups
     assert any(f"GPTQ rounds the 4-bit weights of {matrices} of {matrices} layers" in said for said in better.warnings)
     assert not any("GPTQ" in said for said in usual.warnings)
-
-
-@pytest.fixture
-def solved(monkeypatch: pytest.MonkeyPatch) -> list[Rounded]:
-    """Everything that GPTQ gave, for each matrix first on a part of the samples, then on all."""
-    found: list[Rounded] = []
-
-    def spied(*given: Any) -> Rounded:
-        found.append(round_weight(*given))
-        return found[-1]
-
-    monkeypatch.setattr(rounding, "round_weight", spied)
-    return found
 
 
 def test_the_integers_in_a_tflite_file_are_gptqs(solved: list[Rounded], tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ def _measure(
     """See ``Matrices``; the weights are exchanged inside of their observers."""
     inputs = [sample_tensors(sample, request.inputs) for sample in spread(request.calibration)]
     watch([observer for _, observer in activation_observers(prepared)], False)
+    reference = run_graph(prepared, inputs)
 
     def measure_db(rounded: Mapping[Key, Rounded]) -> float:
         observers = {layer: _observer(prepared, layer.observer) for layer in found if layer.name in rounded}
@@ -105,7 +106,7 @@ def _measure(
         made = Trial(prepared).outputs(inputs, ())
         for observer in observers.values():
             observer.rounded = None
-        return sqnr_db(run_graph(prepared, inputs), made)
+        return sqnr_db(reference, made)
 
     return measure_db
 

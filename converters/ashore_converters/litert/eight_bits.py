@@ -69,10 +69,11 @@ def choose_8bit(
             see(buffer, layer.rows(real_values(places[layer.input.name], graph, read)))
 
     inputs = [file_inputs(sample, graph) for sample in spread(request.calibration)]
+    reference = file_outputs(file.content, inputs)
 
     def measure_db(rounded: Mapping[Key, Rounded]) -> float:
         made = quantize(with_rounded(file, Chosen(rounded=rounded), recipe, kept_float), recipe, ranges, kept_float)
-        return sqnr_db(file_outputs(file.content, inputs), file_outputs(made, inputs))
+        return sqnr_db(reference, file_outputs(made, inputs))
 
     return choose_rounding(request, Matrices(matrices, run, bits=8, measure_db=measure_db), progress)
 
