@@ -8,20 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.fx import GraphModule
-from torch.overrides import TorchFunctionMode
 
 from ashore.interfaces import Progress
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
 from ashore.types.recipe import Recipe, Rounding
 from ashore.types.tensor import Sample
+from ashore_converters.calls import Call, LayerCalls
 from ashore_converters.executorch.export import sample_tensors
 from ashore_converters.executorch.layers import LinearWeight, linear_weights
 from ashore_converters.gptq import Grid, Rounded
 from ashore_converters.layer_rules import enclosing, precision_at
 from ashore_converters.rounding import Chosen, Key, Matrices, See, choose_rounding
-
-_LINEAR = (torch.nn.functional.linear, torch.ops.aten.linear.default)
 
 
 def quantize_4bit(module: torch.nn.Module, request: ConversionRequest, progress: Progress) -> Chosen:
@@ -49,20 +47,17 @@ def _becomes_4bit(weight: LinearWeight, recipe: Recipe) -> bool:
     return plain and asked and weight.divides_into(recipe.group_size)
 
 
-class _Watch(TorchFunctionMode):
-    """While it is entered, shows the inputs of linear layers, called as modules, functions or operators."""
+class _Watch(LayerCalls):
+    """While it is entered, shows the inputs of these weights' layers."""
 
     def __init__(self, weights: Mapping[Key, Tensor], see: See) -> None:
         super().__init__()
         self._weights, self._see = weights, see
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = kwargs or {}
-        if func in _LINEAR:
-            named = dict(zip(("input", "weight"), args, strict=False)) | given
-            if id(named["weight"]) in self._weights:
-                self._see(id(named["weight"]), named["input"])
-        return func(*args, **given)
+    def called(self, call: Call) -> Tensor:
+        if call.linear and call.key in self._weights:
+            self._see(call.key, call.inputs)
+        return call.outputs
 
 
 def _call_as_function(module: torch.nn.Module) -> None:

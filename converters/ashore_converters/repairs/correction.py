@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ashore.types.recipe import Recipe
-from ashore_converters.repairs.calls import Call, LayerCalls
+from ashore_converters.calls import Call, LayerCalls
 from ashore_converters.repairs.capture import held
 from ashore_converters.repairs.simulate import Inputs, round_weight
 from ashore_converters.repairs.structure import Shift

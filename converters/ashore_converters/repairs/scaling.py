@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ashore_converters.repairs.calls import Call, LayerCalls
+from ashore_converters.calls import Call, LayerCalls
 from ashore_converters.repairs.capture import held
 from ashore_converters.repairs.simulate import Inputs
 from ashore_converters.repairs.structure import Pair, ReadWeight

@@ -16,8 +16,8 @@ from torch import Tensor
 from ashore.types.precision import Precision
 from ashore.types.recipe import Recipe
 from ashore.types.tensor import Array
+from ashore_converters.calls import Call, LayerCalls
 from ashore_converters.ranges import range_from_samples
-from ashore_converters.repairs.calls import Call, LayerCalls
 from ashore_converters.repairs.capture import named_tensors
 from ashore_converters.sensitivity import sqnr_db
 
