@@ -17,12 +17,10 @@ from ashore.types.tensor import Sample
 from ashore_converters.executorch.export import sample_tensors
 from ashore_converters.executorch.observers import PerChannelWeightObserver
 from ashore_converters.executorch.quantizer import argument, is_linear, is_transposed, layers, weight_of
-from ashore_converters.executorch.trial import Trial, activation_observers, observer_at, simulating, watch
-from ashore_converters.executorch.trial import run as run_graph
+from ashore_converters.executorch.trial import Trial, observer_at, simulating
 from ashore_converters.gptq import Rounded
 from ashore_converters.patches import Pair, Window, patches
 from ashore_converters.rounding import Chosen, Key, Matrices, See, choose_rounding
-from ashore_converters.sensitivity import spread, sqnr_db
 
 _WITH_TRANSPOSED = 9
 """Arguments of the general convolution operator, which says in the seventh whether it is transposed."""
@@ -69,44 +67,39 @@ class _Layer:
         return patches(batched if batched.dim() == 4 else batched.unsqueeze(2), window)
 
 
-def round_8bit(prepared: GraphModule, request: ConversionRequest, progress: Progress) -> Chosen:
-    """In place, where the recipe asks for it; ``prepared`` has seen all samples."""
-    chosen = choose_8bit(prepared, request, progress)
-    put_rounded(prepared, {str(key): rounded.values for key, rounded in chosen.rounded.items()})
+def round_8bit(trial: Trial, request: ConversionRequest, progress: Progress) -> Chosen:
+    """In the graph on trial, where the recipe asks for it."""
+    chosen = choose_8bit(trial, request, progress)
+    put_rounded(trial.graph, {str(key): rounded.values for key, rounded in chosen.rounded.items()})
     return chosen
 
 
-def choose_8bit(prepared: GraphModule, request: ConversionRequest, progress: Progress) -> Chosen:
-    """By the name of the weight in ``prepared``, which stays as it is."""
+def choose_8bit(trial: Trial, request: ConversionRequest, progress: Progress) -> Chosen:
+    """By the name of the weight in the graph on trial, which stays as it is."""
     if request.recipe.rounding_of(Precision.INT8) is not Rounding.GPTQ:
         return Chosen()
-    found = {layer.node: layer for layer in _int8_layers(prepared) if not is_transposed(layer.node)}
+    found = {layer.node: layer for layer in _int8_layers(trial.graph) if not is_transposed(layer.node)}
     matrices: dict[Key, Tensor] = {layer.name: layer.matrix for layer in found.values()}
 
     def run(sample: Sample, see: See) -> None:
-        with simulating(prepared):
-            _Watching(prepared, found, see).run(*sample_tensors(sample, request.inputs))
+        with simulating(trial.graph):
+            _Watching(trial.graph, found, see).run(*sample_tensors(sample, request.inputs))
 
-    measured = Matrices(matrices, run, bits=8, measure_db=_measure(prepared, list(found.values()), request))
+    measured = Matrices(matrices, run, bits=8, measure_db=_measure(trial, list(found.values())))
     return choose_rounding(request, measured, progress)
 
 
-def _measure(
-    prepared: GraphModule, found: Sequence[_Layer], request: ConversionRequest
-) -> Callable[[Mapping[Key, Rounded]], float]:
+def _measure(trial: Trial, found: Sequence[_Layer]) -> Callable[[Mapping[Key, Rounded]], float]:
     """See ``Matrices``; the weights are exchanged inside of their observers."""
-    inputs = [sample_tensors(sample, request.inputs) for sample in spread(request.calibration)]
-    watch([observer for _, observer in activation_observers(prepared)], False)
-    reference = run_graph(prepared, inputs)
 
     def measure_db(rounded: Mapping[Key, Rounded]) -> float:
-        observers = {layer: _observer(prepared, layer.observer) for layer in found if layer.name in rounded}
+        observers = {layer: _observer(trial.graph, layer.observer) for layer in found if layer.name in rounded}
         for layer, observer in observers.items():
             observer.rounded = rounded[layer.name].values.reshape(layer.weight.shape)
-        made = Trial(prepared).outputs(inputs, ())
+        measured = trial.sqnr_db()
         for observer in observers.values():
             observer.rounded = None
-        return sqnr_db(reference, made)
+        return measured
 
     return measure_db
 

@@ -37,11 +37,12 @@ class ExecuTorchTrial:
         request = repair(request, progress).request
         self._request = request
         self._graph = export(bake(request.model), request).module(check_guards=False)
-        self._watched, self._recipe = observe(copy.deepcopy(self._graph), request, progress)
+        trial, self._recipe = observe(copy.deepcopy(self._graph), request, progress)
+        self._watched = trial.graph
         self._seen = {argument(node, 0).name: observer for node, observer in activation_observers(self._watched)}
         progress("measuring which first layers are worth keeping in float")
-        self.start = tuple(node_path(node) for node in measure_start(self._watched, request)[1])
-        rounding = choose_8bit(self._watched, request, progress)
+        self.start = tuple(node_path(node) for node in measure_start(trial)[1])
+        rounding = choose_8bit(trial, request, progress)
         self._rounded = {str(key): rounded.values for key, rounded in rounding.rounded.items()}
         self.layers = _costs(self._watched, self._recipe)
         self._tried: tuple[tuple[str, ...], GraphModule] | None = None

@@ -20,6 +20,7 @@ from ashore_converters.executorch.failures import node_paths
 from ashore_converters.executorch.norms import unfold_shared_norms
 from ashore_converters.executorch.observers import specs
 from ashore_converters.executorch.quantizer import GraphQuantizer
+from ashore_converters.executorch.trial import Trial
 from ashore_converters.layer_rules import precision_at
 from ashore_converters.rounding import Chosen
 
@@ -41,7 +42,7 @@ def quantize_dynamic(program: ExportedProgram, request: ConversionRequest, progr
     prepared = observed(program.module(check_guards=False), request.recipe)
     with torch.no_grad():
         prepared(*example_tensors(request))  # weights are observed as they are used
-    rounding = round_8bit(prepared, request, progress)
+    rounding = round_8bit(Trial(prepared, request), request, progress)
     quantized = export_again(convert_pt2e(prepared), request)
     return QuantizedProgram(quantized, request.inputs, request.outputs, request.recipe, rounding=rounding)
 

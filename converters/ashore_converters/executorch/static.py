@@ -10,7 +10,6 @@ Each decision is written into the recipe as layer rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
@@ -31,9 +30,9 @@ from ashore_converters.executorch.graph import dequantize_for_each, fence_float_
 from ashore_converters.executorch.observers import ActivationObserver
 from ashore_converters.executorch.quantize import QuantizedProgram, observed
 from ashore_converters.executorch.quantizer import argument, fused_end, is_linear, layers, weight_of
-from ashore_converters.executorch.trial import Trial, activation_observers, drop_observers, observer_at, run, watch
+from ashore_converters.executorch.trial import Trial, activation_observers, drop_observers, observer_at, run
 from ashore_converters.ranges import CAUTIONS, counts_values
-from ashore_converters.sensitivity import MAX_LAYERS, FloatStart, choose_float_start, spread, sqnr_db
+from ashore_converters.sensitivity import MAX_LAYERS, FloatStart, choose_float_start
 
 _CAUTION_GAIN_DB = 1.0
 """What ranges wider than the mean must win on calibration samples, which are too few to tell by less."""
@@ -57,13 +56,13 @@ _BEHIND_SCORES = {
 
 def quantize_static(program: ExportedProgram, request: ConversionRequest, progress: Progress) -> QuantizedProgram:
     """int8 weights and activations, with ranges observed on the calibration samples one by one."""
-    prepared, recipe = observe(program.module(check_guards=False), request, progress)
+    trial, recipe = observe(program.module(check_guards=False), request, progress)
     warnings: tuple[str, ...] = ()
     if not (request.recipe.layers or request.recipe.int8_io):  # else the user has decided which layers are float
         progress("measuring which first layers are worth keeping in float")
-        recipe, warnings = _choose_start(prepared, recipe, request)
-    chosen = round_8bit(prepared, request, progress)
-    converted = convert_pt2e(prepared)
+        recipe, warnings = _choose_start(trial, recipe)
+    chosen = round_8bit(trial, request, progress)
+    converted = convert_pt2e(trial.graph)
     fence_float_convolutions(converted)
     dequantize_for_each(converted)
     if request.recipe.int8_io:
@@ -71,7 +70,7 @@ def quantize_static(program: ExportedProgram, request: ConversionRequest, progre
     return QuantizedProgram(export_again(converted, request), request.inputs, request.outputs, recipe, warnings, chosen)
 
 
-def observe(graph: GraphModule, request: ConversionRequest, progress: Progress) -> tuple[GraphModule, Recipe]:
+def observe(graph: GraphModule, request: ConversionRequest, progress: Progress) -> tuple[Trial, Recipe]:
     """``graph`` with observers that have seen the calibration samples, and the recipe with rules for its scores."""
     recipe = request.recipe if request.recipe.int8_io else _with_unrounded_scores(request.recipe, graph.graph)
     prepared = observed(graph, recipe)
@@ -83,26 +82,23 @@ def observe(graph: GraphModule, request: ConversionRequest, progress: Progress) 
         for observer in observers:
             observer.count()
         run(prepared, inputs)
-        watch(observers, False)
     _keep_output_ranges(prepared)
+    trial = Trial(prepared, request)
     if recipe.ranges is RangeEstimator.MEAN:
-        _choose_caution(prepared, [sample_tensors(sample, request.inputs) for sample in spread(request.calibration)])
-    return prepared, recipe
+        _choose_caution(trial)
+    return trial, recipe
 
 
-def _choose_caution(prepared: GraphModule, inputs: Sequence[tuple[torch.Tensor, ...]]) -> None:
+def _choose_caution(trial: Trial) -> None:
     """By measurement: the mean of the samples' extremes, all that was seen, or the middle between them."""
-    observers = [observer for _, observer in activation_observers(prepared) if not observer.true_range]
+    observers = [observer for _, observer in activation_observers(trial.graph) if not observer.true_range]
     if not observers:
         return
-    watch(observers, False)  # these samples are in the means already
-    reference, trial = run(prepared, inputs), Trial(prepared)
-    watch(observers, True)
 
     def measured_db(caution: float) -> float:
         for observer in observers:
             observer.caution = caution
-        return sqnr_db(reference, trial.outputs(inputs, ()))
+        return trial.sqnr_db()
 
     measured = {caution: measured_db(caution) for caution in CAUTIONS}
     best = max(CAUTIONS, key=lambda caution: measured[caution] - (_CAUTION_GAIN_DB if caution else 0.0))
@@ -135,26 +131,18 @@ def _keep_output_ranges(prepared: GraphModule) -> None:
             observer.true_range = True
 
 
-def _choose_start(prepared: GraphModule, recipe: Recipe, request: ConversionRequest) -> tuple[Recipe, tuple[str, ...]]:
-    found, first = measure_start(prepared, request)
+def _choose_start(trial: Trial, recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
+    found, first = measure_start(trial)
     kept = [node_path(node) for node in first]
-    drop_observers(prepared, first)
+    drop_observers(trial.graph, first)
     rules = tuple(LayerRule(re.escape(path), Precision.FP32) for path in kept)
-    samples = len(spread(request.calibration))
-    return replace(recipe, layers=(*rules, *recipe.layers)), _told(found, kept, samples)
+    return replace(recipe, layers=(*rules, *recipe.layers)), _told(found, kept, trial.samples)
 
 
-def measure_start(prepared: GraphModule, request: ConversionRequest) -> tuple[FloatStart, list[Node]]:
+def measure_start(trial: Trial) -> tuple[FloatStart, list[Node]]:
     """What the first layers gain by staying in float, and those of them that should."""
-    first = _first_layers(prepared)
-    samples = spread(request.calibration)
-    inputs = [sample_tensors(sample, request.inputs) for sample in samples]
-    reference, trial = run(prepared, inputs), Trial(prepared)
-
-    def measure(count: int) -> float:
-        return sqnr_db(reference, trial.outputs(inputs, first[:count]))
-
-    found = choose_float_start(measure, len(first))
+    first = _first_layers(trial.graph)
+    found = choose_float_start(lambda count: trial.sqnr_db(first[:count]), len(first))
     return found, first[: found.layers]
 
 

@@ -4,27 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 
 import torch
 from torch.fx import GraphModule, Node
 
+from ashore.types.conversion import ConversionRequest
 from ashore.types.tensor import Array
+from ashore_converters.executorch.export import sample_tensors
 from ashore_converters.executorch.observers import ActivationObserver, PerChannelWeightObserver
+from ashore_converters.sensitivity import spread, sqnr_db
 
 Observer = ActivationObserver | PerChannelWeightObserver
 
 
 class Trial:
-    """The int8 network as the file would compute it, with some layers in float if wanted."""
+    """The int8 network as the file would compute it, held against the float one on some of the calibration samples.
 
-    def __init__(self, prepared: GraphModule) -> None:
-        self._prepared = prepared
+    ``graph`` has seen the calibration samples; its observers stop watching, or these would count twice.
+    """
 
-    def outputs(self, inputs: Sequence[tuple[torch.Tensor, ...]], float_layers: Collection[Node]) -> list[Array]:
-        """All outputs on all inputs, sample after sample; layers behind no others lose their input's rounding too."""
+    def __init__(self, graph: GraphModule, request: ConversionRequest) -> None:
+        self.graph = graph
+        for _, observer in activation_observers(graph):
+            observer.watching = False
+        self._inputs = [sample_tensors(sample, request.inputs) for sample in spread(request.calibration)]
+
+    @property
+    def samples(self) -> int:
+        return len(self._inputs)
+
+    def sqnr_db(self, float_layers: Collection[Node] = ()) -> float:
+        """Over all outputs; ``float_layers``, if behind no others, lose the rounding of their inputs too."""
         off = {node for layer in float_layers for node in layer_observers(layer)}
-        with simulating(self._prepared, off):
-            return run(self._prepared, inputs)
+        with simulating(self.graph, off):
+            return sqnr_db(self._reference, run(self.graph, self._inputs))
+
+    @cached_property
+    def _reference(self) -> list[Array]:
+        return run(self.graph, self._inputs)
 
 
 @contextmanager
@@ -66,12 +84,6 @@ def observer_at(prepared: GraphModule, node: Node) -> Observer | None:
 
 def activation_observers(prepared: GraphModule) -> list[tuple[Node, ActivationObserver]]:
     return [(node, observer) for node, observer in _observers(prepared) if isinstance(observer, ActivationObserver)]
-
-
-def watch(observers: Collection[ActivationObserver], watching: bool) -> None:
-    """Whether they take in what passes through them while they do not round it."""
-    for observer in observers:
-        observer.watching = watching
 
 
 def _observers(prepared: GraphModule) -> list[tuple[Node, Observer]]:
