@@ -154,12 +154,22 @@ def _two_convolutions(layer: nn.Module) -> nn.Sequential:
     return nn.Sequential(first, second)
 
 
+def _torchao_4bit(name: str, granularity: str) -> Callable[[nn.Module], nn.Module]:
+    """Groups of 32; ``granularity``: what the configuration calls them."""
+
+    def make(model: nn.Module) -> nn.Module:
+        from torchao.quantization import PerGroup
+
+        int4: torch.dtype = torch.int4  # type: ignore[attr-defined]  # absent from torch's stubs
+        return _torchao(name, weight_dtype=int4, **{granularity: PerGroup(32)})(model)
+
+    return make
+
+
 def _torchao(name: str, **options: Any) -> Callable[[nn.Module], nn.Module]:
     def make(model: nn.Module) -> nn.Module:
         import torchao.quantization as ao
 
-        if name.startswith("Int8DynamicActivationIntx"):
-            options.update(weight_dtype=torch.int4, weight_granularity=ao.PerGroup(32))  # type: ignore[attr-defined]
         ao.quantize_(model, getattr(ao, name)(**options))
         return model
 
@@ -235,9 +245,27 @@ def tie(model: nn.Module) -> nn.Module:
     return model
 
 
+def _adapted(model: nn.Module) -> Any:
+    """LoRA of PEFT on every linear layer, not merged."""
+    import peft
+
+    layers = [name for name, layer in model.named_modules() if isinstance(layer, nn.Linear)]
+    adapted = peft.get_peft_model(model, peft.LoraConfig(r=8, target_modules=layers))  # type: ignore[arg-type]
+    with torch.no_grad():
+        for name, weight in adapted.named_parameters():
+            if "lora_" in name:
+                weight.add_(0.02 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(4)))
+    return adapted.eval()
+
+
 def _half(model: nn.Module) -> nn.Module:
     """What is left of the weights after a float16 checkpoint."""
     return model.half().float()
+
+
+def _bfloat16(model: nn.Module) -> nn.Module:
+    """As its checkpoint holds it."""
+    return model.to(torch.bfloat16)
 
 
 _LINE, _PICTURE, _WORD = (1, _WIDTH), (1, 3, 64, 64), (1, 8)
@@ -251,16 +279,24 @@ ROWS = (
     Compressed("convolutions factorised", convolutions, _low_rank_convolutions, "fp32", _PICTURE),
     Compressed("distilled into half the width", perceptron, _distilled, "fp32", _LINE),
     Compressed("distilled into half the width, then int8", perceptron, _distilled, "int8", _LINE),
+    Compressed("adapters of LoRA", perceptron, _adapted, "fp32", _LINE),
     Compressed("tied to an embedding", Speller, tie, "fp32", _WORD, words=_WORDS),
     Compressed("torchao int8 weights", perceptron, _torchao("Int8WeightOnlyConfig"), "int8-dynamic", _LINE),
     Compressed(
         *("torchao int8 dynamic", perceptron, _torchao("Int8DynamicActivationInt8WeightConfig"), "int8-dynamic", _LINE)
     ),
-    Compressed("torchao 8da4w", perceptron, _torchao("Int8DynamicActivationIntxWeightConfig"), "int4", _LINE),
+    Compressed("torchao int4 weights", perceptron, _torchao_4bit("IntxWeightOnlyConfig", "granularity"), "int4", _LINE),
+    Compressed(
+        "torchao 8da4w",
+        perceptron,
+        _torchao_4bit("Int8DynamicActivationIntxWeightConfig", "weight_granularity"),
+        *("int4", _LINE),
+    ),
     Compressed("PT2E, calibrated", perceptron, _pt2e(trained=False), "int8", _LINE),
     Compressed("PT2E, trained (QAT)", perceptron, _pt2e(trained=True), "int8", _LINE),
     Compressed("torch.ao dynamic, packed", perceptron, _packed_dynamic, "int8-dynamic", _LINE),
     Compressed("ONNX float", perceptron, _onnx(quantized=False), "fp32", _LINE),
     Compressed("ONNX QDQ", perceptron, _onnx(quantized=True), "int8", _LINE),
     Compressed("float16 checkpoint", perceptron, _half, "fp16", _LINE),
+    Compressed("bfloat16 checkpoint", perceptron, _bfloat16, "fp16", _LINE),
 )

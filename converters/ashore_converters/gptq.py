@@ -45,8 +45,8 @@ class Grid:
 class Rounded:
     """``integers`` int8 [..., out, in]; ``scales`` float32 [..., out, groups].
 
-    Every group holds an integer of the largest magnitude, so that whoever quantizes ``values`` to the nearest on a
-    grid of maximum over it finds the same integers and scales again.
+    Of what is rounded here, every group holds an integer of the largest magnitude, so that whoever quantizes
+    ``values`` to the nearest on a grid of maximum over it finds the same integers and scales again.
     """
 
     integers: Tensor
@@ -61,7 +61,7 @@ class Rounded:
 def round_to_nearest(weight: Tensor, grid: Grid) -> Rounded:
     """Without a look at any inputs; ``weight`` as in :func:`round_weight`."""
     groups = weight.reshape(*weight.shape[:-1], -1, grid.group_size or weight.shape[-1])
-    scales = _kept_digits(groups.abs().amax(-1) / grid.largest, grid)
+    scales = kept_digits(groups.abs().amax(-1) / grid.largest, grid)
     return Rounded(_nearest(groups, scales[..., None], grid).flatten(-2).to(torch.int8), scales)
 
 
@@ -107,12 +107,13 @@ def _scale(group: Tensor, importance: Tensor, grid: Grid) -> Tensor:
     """For each output, the scale [..., out] that rounds ``group`` [..., in group, out] best, columns weighted by
     their moment."""
     largest = group.abs().amax(dim=-2)
-    candidates = [_kept_digits(share * largest / grid.largest, grid) for share in _RANGES]
+    candidates = [kept_digits(share * largest / grid.largest, grid) for share in _RANGES]
     errors = torch.stack([_error(group, scale, importance, grid) for scale in candidates])
     return torch.stack(candidates).gather(0, errors.argmin(dim=0, keepdim=True))[0]
 
 
-def _kept_digits(scale: Tensor, grid: Grid) -> Tensor:
+def kept_digits(scale: Tensor, grid: Grid) -> Tensor:
+    """As the file keeps them; 1 in the place of 0."""
     kept = scale.to(torch.bfloat16).to(torch.float32) if grid.short_scales else scale
     return torch.where(kept > 0, kept, 1.0)
 

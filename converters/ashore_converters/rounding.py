@@ -13,6 +13,7 @@ from torch import Tensor
 from ashore.interfaces import Progress
 from ashore.sources.threads import fastest_threads
 from ashore.types.conversion import ConversionRequest
+from ashore.types.precision import Precision
 from ashore.types.recipe import Recipe, Rounding
 from ashore.types.tensor import Sample
 from ashore_converters.gptq import (
@@ -23,6 +24,7 @@ from ashore_converters.gptq import (
     round_to_nearest,
     round_weight,
 )
+from ashore_converters.held import held_integers
 
 Key = int | str
 """A matrix, as the backend names them."""
@@ -74,10 +76,27 @@ class Matrices:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What the user should know of the rounding, and the matrices not left to the backend."""
+    """What the user should know of the rounding, and the matrices not left to the backend.
+
+    ``rounded``: by GPTQ. ``held``: those that came in four bits, and keep their integers.
+    """
 
     told: tuple[str, ...] = ()
     rounded: Mapping[Key, Rounded] = field(default_factory=dict)
+    held: Mapping[Key, Rounded] = field(default_factory=dict)
+
+
+def choose_4bit(request: ConversionRequest, matrices: Matrices, progress: Progress) -> Chosen:
+    """For matrices that come in four bits what they hold, for others GPTQ's integers where the recipe asks for it."""
+    found = {
+        key: held_integers(weight, matrices.grid(weight, request.recipe.group_size))
+        for key, weight in matrices.weights.items()
+    }
+    held = {key: kept for key, kept in found.items() if kept is not None}
+    rest = replace(matrices, weights={key: each for key, each in matrices.weights.items() if key not in held})
+    by_gptq = request.recipe.rounding_of(Precision.INT4) is Rounding.GPTQ
+    chosen = choose_rounding(request, rest, progress) if by_gptq else Chosen()
+    return replace(chosen, told=(*_kept(len(held), len(found)), *chosen.told), held=held)
 
 
 def choose_rounding(request: ConversionRequest, matrices: Matrices, progress: Progress) -> Chosen:
@@ -205,6 +224,10 @@ def _too_few(samples: int) -> str:
         f"GPTQ needs {_LEAST_SAMPLES} calibration samples and has {samples}; given with --calibration or in the "
         "ModelSource, they bring layers closer to PyTorch"
     )
+
+
+def _kept(held: int, every: int) -> tuple[str, ...]:
+    return (f"the weights of {held} of {every} layers come in 4 bits and keep their integers",) if held else ()
 
 
 def _gains(bits: int, gains_db: Sequence[float], tried: int) -> str:

@@ -12,14 +12,14 @@ from torch.fx import GraphModule
 from ashore.interfaces import Progress
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
-from ashore.types.recipe import Recipe, Rounding
+from ashore.types.recipe import Recipe
 from ashore.types.tensor import Sample
 from ashore_converters.calls import Call, LayerCalls
 from ashore_converters.executorch.export import sample_tensors
 from ashore_converters.executorch.layers import LinearWeight, linear_weights
 from ashore_converters.gptq import Grid, Rounded
 from ashore_converters.layer_rules import enclosing, precision_at
-from ashore_converters.rounding import Chosen, Key, Matrices, See, choose_rounding
+from ashore_converters.rounding import Chosen, Key, Matrices, See, choose_4bit
 
 
 def quantize_4bit(module: torch.nn.Module, request: ConversionRequest, progress: Progress) -> Chosen:
@@ -31,10 +31,10 @@ def quantize_4bit(module: torch.nn.Module, request: ConversionRequest, progress:
         with _Watch(matrices, see):
             module(*sample_tensors(sample, request.inputs))
 
-    asked = request.recipe.rounding_of(Precision.INT4) is Rounding.GPTQ
-    chosen = choose_rounding(request, Matrices(matrices, run, _nearest), progress) if asked else Chosen()
+    chosen = choose_4bit(request, Matrices(matrices, run, _nearest), progress)
+    integers = {**chosen.rounded, **chosen.held}
     for weight in weights:
-        quantized = _quantized(weight.tensor, request.recipe.group_size, chosen.rounded.get(id(weight.tensor)))
+        quantized = _quantized(weight.tensor, request.recipe.group_size, integers.get(id(weight.tensor)))
         setattr(weight.owner, weight.name, torch.nn.Parameter(quantized, requires_grad=False))
     _call_as_function(module)
     return chosen

@@ -178,7 +178,7 @@ def _lower(request: ConversionRequest, progress: Progress) -> bytes:
 
 def _quantized(file: FloatFile, request: ConversionRequest, progress: Progress) -> StaticFile:
     from ashore_converters.litert.edit import with_float_edges
-    from ashore_converters.litert.four_bits import round_4bit
+    from ashore_converters.litert.four_bits import round_4bit, with_held
     from ashore_converters.litert.left_float import with_left_float_told
     from ashore_converters.litert.pt2e import Pt2e, quantization_of
     from ashore_converters.litert.quantize import quantize_layers
@@ -195,7 +195,9 @@ def _quantized(file: FloatFile, request: ConversionRequest, progress: Progress) 
     roundings = [rounding for rounding in (four_bits, made.rounding) if rounding is not None]
     by_gptq = any(rounding.rounded for rounding in roundings)
     told = [words for rounding in roundings for words in rounding.told]
-    return replace(made, recipe=with_carried_out(made.recipe, by_gptq=by_gptq), warnings=(*told, *made.warnings))
+    content = with_held(made.content, file, four_bits, recipe)
+    carried_out = with_carried_out(made.recipe, by_gptq=by_gptq)
+    return replace(made, content=content, recipe=carried_out, warnings=(*told, *made.warnings))
 
 
 def _quantized_to(file: FloatFile, request: ConversionRequest, progress: Progress) -> StaticFile:

@@ -1,4 +1,7 @@
-"""GPTQ for LiteRT: the float file gets the rounded weights, which its quantizer takes for the same integers again.
+"""Integers of 4 bits for LiteRT: GPTQ's go into the float file, whose quantizer takes them for the same ones again.
+
+Integers that a model brought along may lack the largest one, by which the quantizer would know them: they are written
+into the finished file.
 
 Weights and inputs are the file's own: the lowering multiplies a norm's weight into the matrices behind it.
 """
@@ -10,10 +13,11 @@ from typing import TYPE_CHECKING
 from ashore.interfaces import Progress
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
-from ashore.types.recipe import Rounding
+from ashore.types.recipe import Recipe
 from ashore.types.tensor import Sample
 from ashore_converters.litert.calibrate import opened
 from ashore_converters.litert.file import FileOp
+from ashore_converters.litert.in_place import WeightsInPlace
 from ashore_converters.litert.quantize import FloatFile
 from ashore_converters.litert.weights import weights, with_weights
 
@@ -25,12 +29,11 @@ if TYPE_CHECKING:
 
 def round_4bit(file: FloatFile, request: ConversionRequest, progress: Progress) -> tuple[FloatFile, Chosen]:
     """The float file on the grid of GPTQ's choice, wherever that is better than the quantizer's own."""
-    from ashore_converters.rounding import Chosen, Matrices, choose_rounding
+    from ashore_converters.rounding import Chosen, Matrices, choose_4bit
 
-    recipe = request.recipe
-    if Precision.INT4 not in recipe.precisions or recipe.rounding_of(Precision.INT4) is not Rounding.GPTQ:
+    if Precision.INT4 not in request.recipe.precisions:
         return file, Chosen()
-    found = weights(file, recipe, _becomes_4bit)
+    found = weights(file, request.recipe, _becomes_4bit)
     matrices: dict[Key, Tensor] = {buffer: weight.values for buffer, weight in found.items()}
     linear = [op for op in file.graph.ops if op.name == "FULLY_CONNECTED"]
     run_file = opened(file.content, file.graph)
@@ -42,9 +45,21 @@ def round_4bit(file: FloatFile, request: ConversionRequest, progress: Progress) 
         for op in linear:
             see(file.graph.tensors[op.inputs[1]].buffer, torch.from_numpy(read(op.inputs[0])))
 
-    chosen = choose_rounding(request, Matrices(matrices, run), progress)
+    chosen = choose_4bit(request, Matrices(matrices, run), progress)
     values = {buffer: chosen.rounded[buffer].values for buffer in found if buffer in chosen.rounded}
     return with_weights(file, values) if values else file, chosen
+
+
+def with_held(content: bytes, file: FloatFile, chosen: Chosen, recipe: Recipe) -> bytes:
+    """The finished file with the integers that weights came with, by the names that tensors have in both."""
+    if not chosen.held:
+        return content
+    found = weights(file, recipe, _becomes_4bit)
+    held = {found[buffer].tensor.name: chosen.held[buffer] for buffer in found if buffer in chosen.held}
+    finished = WeightsInPlace(content)
+    for name, rounded in held.items():
+        finished.put_4bit(name, rounded.integers.numpy(), rounded.scales.numpy())
+    return finished.content
 
 
 def _becomes_4bit(op: FileOp, precision: Precision) -> bool:
