@@ -37,8 +37,9 @@ class Trial:
     def sqnr_db(self, float_layers: Collection[Node] = ()) -> float:
         """Over all outputs; ``float_layers``, if behind no others, lose the rounding of their inputs too."""
         off = {node for layer in float_layers for node in layer_observers(layer)}
+        reference = self._reference  # in float, hence before
         with simulating(self.graph, off):
-            return sqnr_db(self._reference, run(self.graph, self._inputs))
+            return sqnr_db(reference, run(self.graph, self._inputs))
 
     @cached_property
     def _reference(self) -> list[Array]:
