@@ -47,9 +47,10 @@ def bake(module: torch.nn.Module, keep: Callable[[QuantizedWeight], bool] | None
     """
     baked = copy_module(module)
     _replace_packed_layers(baked)
+    tied = _Tied()
     for layer in list(baked.modules()):
-        _remove_weight_hooks(layer)
-        _remove_parametrizations(layer)
+        _remove_weight_hooks(layer, tied)
+        _remove_parametrizations(layer, tied)
     _dequantize(baked, keep or (lambda _: False))
     return baked.requires_grad_(False)
 
@@ -83,7 +84,31 @@ def _described(weight: torch.Tensor, path: str) -> QuantizedWeight:
     return QuantizedWeight(user_path(path), kind, _bits(weight), grouped, _has_dynamic_activations(weight))
 
 
-def _remove_weight_hooks(layer: torch.nn.Module) -> None:
+class _Tied:
+    """Layers that read one tensor: each gets its own before its mask is written into it, and they share equal ones."""
+
+    def __init__(self) -> None:
+        self._baked: dict[torch.nn.Parameter, list[torch.nn.Parameter]] = {}
+
+    def untie(self, holder: torch.nn.Module, name: str) -> torch.nn.Parameter | None:
+        """The tensor that ``holder`` read so far."""
+        import torch
+
+        shared = holder._parameters.get(name)
+        if shared is not None:
+            holder._parameters[name] = torch.nn.Parameter(shared.detach().clone())
+        return shared
+
+    def tie_again(self, layer: torch.nn.Module, name: str, shared: torch.nn.Parameter | None) -> None:
+        own = layer._parameters.get(name)
+        if shared is None or own is None:
+            return
+        known = self._baked.setdefault(shared, [])
+        layer._parameters[name] = next((each for each in known if each.equal(own)), own)
+        known.append(own)
+
+
+def _remove_weight_hooks(layer: torch.nn.Module, tied: _Tied) -> None:
     """Undo ``torch.nn.utils.prune`` and the old, hook-based ``weight_norm`` and ``spectral_norm``."""
     from torch.nn.utils import prune, remove_spectral_norm, remove_weight_norm
     from torch.nn.utils.spectral_norm import SpectralNorm
@@ -91,14 +116,16 @@ def _remove_weight_hooks(layer: torch.nn.Module) -> None:
 
     for hook in list(layer._forward_pre_hooks.values()):
         if isinstance(hook, prune.BasePruningMethod):
+            shared = tied.untie(layer, f"{hook._tensor_name}_orig")
             prune.remove(layer, hook._tensor_name)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            tied.tie_again(layer, hook._tensor_name, shared)
         elif isinstance(hook, WeightNorm):
             remove_weight_norm(layer, hook.name)
         elif isinstance(hook, SpectralNorm):
             remove_spectral_norm(layer, hook.name)
 
 
-def _remove_parametrizations(layer: torch.nn.Module) -> None:
+def _remove_parametrizations(layer: torch.nn.Module, tied: _Tied) -> None:
     from torch.nn.utils import parametrize
 
     if not parametrize.is_parametrized(layer):
@@ -106,7 +133,9 @@ def _remove_parametrizations(layer: torch.nn.Module) -> None:
     _own_class(layer)
     parametrizations: Any = layer.parametrizations
     for name in list(parametrizations):
+        shared = tied.untie(parametrizations[name], "original")
         parametrize.remove_parametrizations(layer, name, leave_parametrized=True)
+        tied.tie_again(layer, name, shared)
 
 
 def _own_class(layer: torch.nn.Module) -> None:

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
-from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm  # noqa: E402
+from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm, weight_norm  # noqa: E402
 
 from ashore.errors import UnsupportedModel  # noqa: E402
 from ashore_converters.bake import bake, quantized_weights  # noqa: E402
@@ -128,3 +128,43 @@ def test_other_packed_layers_are_refused_by_name():
         bake(model)
     assert "layer '1' is torch.ao.nn.quantized" in caught.value.message
     assert "--precision int8" in caught.value.hint
+
+
+class Halved(nn.Module):
+    def forward(self, weight):
+        return weight / 2
+
+
+def masked(layer):
+    prune.l1_unstructured(layer, "weight", 0.5)
+
+
+TIED = {
+    "pruned": masked,
+    "parametrized": lambda layer: parametrize.register_parametrization(layer, "weight", Halved()),
+    "orthogonal": parametrizations.orthogonal,
+}
+
+
+def tied(*changes):
+    """An embedding and a linear layer of one weight; the changes are made to the last layers."""
+    torch.manual_seed(0)
+    layers = nn.Embedding(8, 4), nn.Linear(4, 8, bias=False)
+    layers[1].weight = layers[0].weight
+    for layer, change in zip(layers[-len(changes) :], changes, strict=True):
+        change(layer)
+    return Wrapped(nn.Sequential(*layers)).eval()
+
+
+@pytest.mark.parametrize("name", TIED)
+def test_a_layer_tied_to_a_compressed_one_keeps_its_weight(name):
+    model, ids = tied(TIED[name]), torch.arange(8)[None]
+    expected = model(ids)[0]
+    torch.testing.assert_close(bake(model)(ids)[0], expected)
+
+
+def test_tied_layers_of_the_same_mask_stay_tied_and_of_others_do_not():
+    same = bake(tied(masked, masked)).model
+    assert same[0].weight is same[1].weight
+    other = bake(tied(masked, lambda layer: prune.l1_unstructured(layer, "weight", 0.25))).model
+    assert [int((layer.weight == 0).sum()) for layer in other] == [16, 8]
