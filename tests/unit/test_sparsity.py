@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.nn.utils import prune
+from torch.nn.utils import parametrizations, prune
 
 import ashore
 from ashore import ModelSource
@@ -21,6 +21,12 @@ def pruned(share: float, *, removed: bool) -> torch.nn.Sequential:
     if removed:
         prune.remove(model[0], "weight")
     return model
+
+
+def test_the_triangle_behind_an_orthogonal_weight_is_none_of_its_zeros() -> None:
+    layer = parametrizations.orthogonal(torch.nn.Linear(40, 40))
+    assert int((layer.parametrizations.weight.original == 0).sum()) > 700
+    assert zero_share(layer) == 0.0
 
 
 def warnings_of(model: torch.nn.Module) -> tuple[str, ...]:
