@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ashore import ModelSource
-from ashore.errors import UsageError
+from ashore.errors import UnsupportedModel, UsageError
 from ashore.sources.eager import run_eager
 from ashore.sources.prepare import prepare
 
@@ -109,3 +109,51 @@ def test_a_model_that_mixes_formats_is_left_as_its_author_mixed_it() -> None:
     prepared = prepare(ModelSource(Mixed(), (X,), "mixed"))
     assert {weight.dtype for weight in prepared.model.parameters()} == {torch.float16, torch.float32}
     assert not [warning for warning in prepared.warnings if "float32" in warning]
+
+
+class Tuned(torch.nn.Module):
+    """A layer with an adapter, as PEFT names its parts."""
+
+    adapter_layer_names = ("added",)
+
+    def __init__(self, layer: torch.nn.Module) -> None:
+        super().__init__()
+        self.base_layer, self.added = layer, torch.nn.Linear(4, 3, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.base_layer(x) + self.added(x)
+        return answer
+
+    def merge_and_unload(self) -> torch.nn.Module:
+        self.base_layer.weight.data += self.added.weight.data
+        return self.base_layer
+
+
+def test_an_adapter_on_a_tied_weight_leaves_the_other_layer_as_it_was() -> None:
+    embedding, last = torch.nn.Embedding(3, 4), torch.nn.Linear(4, 3, bias=False)
+    last.weight = embedding.weight
+    model, ids = torch.nn.Sequential(embedding, Tuned(last)), torch.arange(3)[None]
+    expected = model(ids).detach().numpy()
+    prepared = prepare(ModelSource(model, (ids,), "tied"))
+    (answer,) = run_eager(prepared.model, prepared.example, prepared.outputs).values()
+    assert answer == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_adapter_that_a_mask_of_pruning_would_undo_is_refused() -> None:
+    layer = torch.nn.Linear(4, 3)
+    torch.nn.utils.prune.l1_unstructured(layer, "weight", 0.5)
+    with pytest.raises(UnsupportedModel) as caught:
+        prepare(ModelSource(torch.nn.Sequential(Tuned(layer)), (X,), "masked"))
+    assert "with its adapters merged the model answers otherwise than before" in caught.value.message
+    assert "prune.remove" in caught.value.hint
+
+
+def test_an_adapter_that_cannot_be_merged_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_self: Tuned) -> torch.nn.Module:
+        raise ValueError("which is required to re-quantize the base layer")
+
+    monkeypatch.setattr(Tuned, "merge_and_unload", fail)
+    with pytest.raises(UnsupportedModel) as caught:
+        prepare(ModelSource(Tuned(torch.nn.Linear(4, 3)), (X,), "packed"))
+    assert "the adapters could not be merged: ValueError: which is required" in caught.value.message
+    assert "merge_and_unload() by itself" in caught.value.hint

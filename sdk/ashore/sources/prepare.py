@@ -14,9 +14,10 @@ from ashore.sources.eager import Answers
 from ashore.sources.example import check_descriptions, example_call
 from ashore.sources.exported import check_program
 from ashore.sources.layers import check_layer_rules
+from ashore.sources.merging import merge_adapters
 from ashore.sources.provenance import describe_source
 from ashore.sources.quantized import is_quantized_program
-from ashore.sources.readiness import check_devices, half_format, merge_adapters
+from ashore.sources.readiness import check_devices, half_format
 from ashore.sources.samples import each_sample, read_samples, similar_samples, to_array
 from ashore.sources.sparsity import NOTABLE, zero_share
 from ashore.sources.spool import Spool
@@ -228,7 +229,7 @@ def _eval_copy(source: ModelSource) -> torch.nn.Module:
     check_devices(source.model)
     module = copy_module(source.model).cpu()
     # Merged in float32: a sum of halves would be rounded to halves.
-    return merge_adapters(module.float() if half_format(source.model) else module).eval()
+    return merge_adapters((module.float() if half_format(source.model) else module).eval(), source)
 
 
 def _runnable(program: torch.export.ExportedProgram) -> torch.nn.Module:

@@ -1,4 +1,4 @@
-"""What a user's module may still lack before it can run by itself: tensors on the CPU, adapters merged, float32."""
+"""What a user's module may still lack before it can run by itself: tensors on the CPU, float32."""
 
 from __future__ import annotations
 
@@ -25,19 +25,6 @@ def check_devices(module: torch.nn.Module) -> None:
                 f"tensor {name!r} of the model stays on the device {str(tensor.device)!r} and does not move with it",
                 "register it with register_buffer(), or keep it on the CPU",
             )
-
-
-def merge_adapters(module: torch.nn.Module) -> torch.nn.Module:
-    """``module`` with the adapters of PEFT, such as LoRA, added into the weights they adapt; changes it in place."""
-    merge = getattr(module, "merge_and_unload", None)  # PEFT's own door, asked for without importing PEFT
-    if callable(merge):
-        merged: Any = merge()
-        return merge_adapters(merged)
-    for name, child in list(module.named_children()):
-        ready = merge_adapters(child)
-        if ready is not child:
-            setattr(module, name, ready)
-    return module
 
 
 def half_format(model: Any) -> str | None:
