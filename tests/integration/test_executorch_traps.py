@@ -237,3 +237,9 @@ class _HandwrittenGelu(nn.Module):
 def test_float_operators_that_share_the_output_of_an_int8_layer(tmp_path: Path) -> None:
     artifact = to_executorch(noisy_source(_HandwrittenGelu(), (1, 3, 16, 16)), "int8", tmp_path)
     assert artifact.manifest is not None and artifact.manifest.parity.sqnr_db >= 25
+
+
+def test_a_batch_norm_without_running_statistics_is_not_folded(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, track_running_stats=False), nn.ReLU())
+    artifact = to_executorch(noisy_source(model, (1, 3, 12, 12)), "int8", tmp_path)
+    assert artifact.manifest is not None and artifact.manifest.parity.sqnr_db > 30

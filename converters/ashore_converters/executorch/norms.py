@@ -16,13 +16,25 @@ def unfold_shared_norms(graph: GraphModule) -> None:
     """In place: a batch norm whose input is used elsewhere as well becomes a multiplication and an addition.
 
     torchao folds every batch norm into the convolution or linear layer before it, also where a residual connection
-    goes on to use that layer's output, which then silently holds other numbers (torchao 0.18).
+    goes on to use that layer's output, which then silently holds other numbers (torchao 0.18). Of one without running
+    statistics it does not notice that there is nothing to fold.
     """
     for node in list(graph.graph.nodes):
-        if node.op == "call_function" and node.target in _NORMS and len(node.args[0].users) > 1:
-            _unfold(graph, node)
+        if node.op == "call_function" and node.target in _NORMS:
+            if node.args[_MEAN] is None:
+                _set_apart(graph, node)
+            elif len(node.args[0].users) > 1:
+                _unfold(graph, node)
     graph.graph.eliminate_dead_code()
     graph.recompile()
+
+
+def _set_apart(graph: GraphModule, norm: Node) -> None:
+    source: Any = norm.args[0]
+    with graph.graph.inserting_before(norm):
+        copied = graph.graph.call_function(_aten.clone.default, (source,))
+    copied.meta = dict(source.meta)
+    norm.replace_input_with(source, copied)
 
 
 def _unfold(graph: GraphModule, norm: Node) -> None:
