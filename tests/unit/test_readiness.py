@@ -157,3 +157,23 @@ def test_an_adapter_that_cannot_be_merged_is_refused_with_the_reason(monkeypatch
         prepare(ModelSource(Tuned(torch.nn.Linear(4, 3)), (X,), "packed"))
     assert "the adapters could not be merged: ValueError: which is required" in caught.value.message
     assert "merge_and_unload() by itself" in caught.value.hint
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("wrap", "where"), [(lambda layer: layer, "it"), (torch.nn.Sequential, "its layer '0'")], ids=["whole", "in part"]
+)
+def test_torchscript_is_refused(wrap, where: str) -> None:  # type: ignore[no-untyped-def]
+    traced = torch.jit.trace(torch.nn.Linear(4, 2), X)
+    with pytest.raises(UnsupportedModel) as caught:
+        prepare(ModelSource(wrap(traced), (X,), "tiny"))
+    assert f"the model is TorchScript, as {where} was scripted or traced" in caught.value.message
+    assert "the torch.nn.Module that it was made of" in caught.value.hint
+
+
+def test_a_model_that_still_rounds_as_in_training_is_refused() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 2), torch.ao.quantization.FakeQuantize())
+    with pytest.raises(UnsupportedModel) as caught:
+        prepare(ModelSource(model, (X,), "tiny"))
+    assert "was never converted: its layer '1' is a FakeQuantize" in caught.value.message
+    assert "convert_pt2e(model)" in caught.value.hint

@@ -17,7 +17,7 @@ from ashore.sources.layers import check_layer_rules
 from ashore.sources.merging import merge_adapters
 from ashore.sources.provenance import describe_source
 from ashore.sources.quantized import is_quantized_program
-from ashore.sources.readiness import check_devices, half_format
+from ashore.sources.readiness import check_devices, check_kinds, half_format
 from ashore.sources.samples import each_sample, read_samples, similar_samples, to_array
 from ashore.sources.sparsity import NOTABLE, zero_share
 from ashore.sources.spool import Spool
@@ -226,6 +226,7 @@ def _eval_copy(source: ModelSource) -> torch.nn.Module:
             f"source {source.name!r} holds a {type(source.model).__name__}, not a model",
             "give a torch.nn.Module or a torch.export.ExportedProgram",
         )
+    check_kinds(source.model)
     check_devices(source.model)
     module = copy_module(source.model).cpu()
     # Merged in float32: a sum of halves would be rounded to halves.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ashore.errors import UsageError
+from ashore.errors import UnsupportedModel, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +24,29 @@ def check_devices(module: torch.nn.Module) -> None:
             raise UsageError(
                 f"tensor {name!r} of the model stays on the device {str(tensor.device)!r} and does not move with it",
                 "register it with register_buffer(), or keep it on the CPU",
+            )
+
+
+_UNFINISHED = {"FakeQuantizeBase", "FakeQuantizerBase", "ObserverBase"}
+"""Classes of torch.ao and torchao, by name: each package has its own of them."""
+
+
+def check_kinds(module: torch.nn.Module) -> None:
+    """Raises UnsupportedModel for layers without Python code, and for those that training's rounding still hangs on."""
+    import torch
+
+    for path, layer in module.named_modules():
+        where = f"its layer {path!r}" if path else "it"
+        if isinstance(layer, torch.jit.ScriptModule):
+            raise UnsupportedModel(
+                f"the model is TorchScript, as {where} was scripted or traced, and torch.export takes Python alone",
+                "give the torch.nn.Module that it was made of: file.py:name",
+            )
+        if _UNFINISHED & {kind.__name__ for kind in type(layer).__mro__}:
+            raise UnsupportedModel(
+                f"the model is prepared for quantization and was never converted: {where} is a {type(layer).__name__}",
+                "finish it: convert_pt2e(model), or torchao's quantize_(model, QATConfig(config, step='convert')); of "
+                "torch.ao's older kinds load the trained weights into the float model",
             )
 
 
