@@ -8,7 +8,7 @@ that give the same outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -150,27 +150,38 @@ _PACKED_LINEAR = "torch.ao.nn.quantized.dynamic.modules.linear.Linear"
 
 def count_packed_linear(module: torch.nn.Module) -> int:
     """Layers that become plain linear ones when the model is baked."""
-    return sum(f"{type(layer).__module__}.{type(layer).__name__}" == _PACKED_LINEAR for layer in module.modules())
+    return sum(_kind(layer) == _PACKED_LINEAR for layer in module.modules())
 
 
-def _replace_packed_layers(module: torch.nn.Module, path: str = "") -> None:
-    """Put float layers in the place of ``torch.ao.nn.quantized`` ones, whose packed weights cannot be exported."""
+def _kind(layer: torch.nn.Module) -> str:
+    return f"{type(layer).__module__}.{type(layer).__name__}"
+
+
+def refuse_packed_layers(module: torch.nn.Module) -> None:
+    """Raises UnsupportedModel for a layer of ``torch.ao.nn.quantized`` that has no float counterpart."""
+    for path, layer, _, _ in _packed_layers(module):
+        if _kind(layer) != _PACKED_LINEAR:
+            raise UnsupportedModel(
+                f"layer '{path}' is {_kind(layer)}, which holds packed weights that no backend can read",
+                "convert the float model and let ashore quantize it: --precision int8",
+            )
+
+
+def _packed_layers(module: torch.nn.Module, path: str = "") -> Iterator[tuple[str, Any, torch.nn.Module, str]]:
+    """By the user's path, with the module that holds each and its name there."""
     for name, child in list(module.named_children()):
         child_path = f"{path}.{name}" if path else name
         if type(child).__module__.startswith("torch.ao.nn.quantized"):
-            setattr(module, name, _float_layer(child, user_path(child_path)))
+            yield user_path(child_path), child, module, name
         else:
-            _replace_packed_layers(child, child_path)
+            yield from _packed_layers(child, child_path)
 
 
-def _float_layer(packed: torch.nn.Module, path: str) -> torch.nn.Module:
-    kind = f"{type(packed).__module__}.{type(packed).__name__}"
-    if kind == _PACKED_LINEAR:
-        return _float_linear(packed)
-    raise UnsupportedModel(
-        f"layer '{path}' is {kind}, which holds packed weights that no backend can read",
-        "convert the float model and let ashore quantize it: --precision int8",
-    )
+def _replace_packed_layers(module: torch.nn.Module) -> None:
+    """Put float layers in the place of ``torch.ao.nn.quantized`` ones, whose packed weights cannot be exported."""
+    refuse_packed_layers(module)
+    for _, layer, holder, name in _packed_layers(module):
+        setattr(holder, name, _float_linear(layer))
 
 
 def _float_linear(packed: Any) -> torch.nn.Linear:

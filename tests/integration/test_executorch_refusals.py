@@ -159,3 +159,27 @@ def test_fp16_of_a_model_of_mixed_formats_is_refused(tmp_path: Path) -> None:
     ) as caught:
         ashore.convert(source, to=["executorch"], precisions=["fp16"], output=tmp_path)
     assert caught.value.hint.startswith("use --precision fp32, which keeps each part in its own format")
+
+
+def test_double_weights_are_not_called_int8(tmp_path: Path) -> None:
+    class Double(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            answer: torch.Tensor = super().forward(x.double())
+            return answer.float()
+
+    error = refusal(Double(nn.Linear(8, 8)).double(), tmp_path, "int8")
+    assert "the weights hold float64 numbers (0.weight), which cannot be made int8" in error.message
+    assert "call .float() on the model" in error.hint
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
+def test_packed_layers_are_refused_by_name_before_their_weights_are_missed(tmp_path: Path) -> None:
+    model = nn.Sequential(torch.ao.nn.quantized.Quantize(0.1, 0, torch.quint8), torch.ao.nn.quantized.Linear(8, 4))
+    error = refusal(nn.Sequential(model, torch.ao.nn.quantized.DeQuantize()), tmp_path, "int8")
+    assert "layer '0.0' is torch.ao.nn.quantized.modules.Quantize, which holds packed weights" in error.message
+
+
+def test_int4_with_groups_that_no_layer_divides_into_is_refused(tmp_path: Path) -> None:
+    error = refusal(nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8)), tmp_path, "int4")
+    assert "int4 has nothing to quantize: the inputs of no linear layer divide into groups of 32" in error.message
+    assert "set another group_size in a recipe" in error.hint

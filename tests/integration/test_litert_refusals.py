@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ashore import ConversionError, ExportFailed, LayerRule, Precision, Recipe, UnsupportedModel
+from ashore import ConversionError, ExportFailed, LayerRule, ModelSource, Precision, Recipe, UnsupportedModel
 from conversions import noisy_source, to_litert
 
 
@@ -128,6 +128,22 @@ def test_half_weights_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match=r"weights hold float16 numbers \(encoder\.0\.weight\)") as raised:
         to_litert(source, "fp32", tmp_path)
     assert "take its own casts to that format out of forward; --precision fp16" in raised.value.hint
+
+
+def test_double_weights_are_refused_by_name(tmp_path: Path) -> None:
+    source = ModelSource(nn.Linear(4, 4).double(), (torch.ones(1, 4, dtype=torch.float64),))
+    with pytest.raises(UnsupportedModel, match=r"weights hold float64 numbers \(weight\), in which LiteRT cannot"):
+        to_litert(source, "fp32", tmp_path)
+
+
+def test_inputs_that_torchao_rounds_are_none_of_fp32(tmp_path: Path) -> None:
+    from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
+
+    model = nn.Sequential(nn.Linear(32, 32))
+    quantize_(model, Int8DynamicActivationInt8WeightConfig())
+    with pytest.raises(UnsupportedModel, match="0 were quantized by torchao to round their inputs to 8 bits") as raised:
+        to_litert(noisy_source(model, (4, 32)), "fp32", tmp_path)
+    assert "use --precision int8-dynamic" in raised.value.hint
 
 
 @pytest.mark.parametrize(

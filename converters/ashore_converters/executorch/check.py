@@ -11,7 +11,14 @@ from ashore.sources.layers import check_layer_rules
 from ashore.sources.quantized import is_quantized_program
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
-from ashore_converters.bake import QuantizedWeight, count_packed_linear, quantized_weights, recurrent_layers
+from ashore_converters.bake import (
+    QuantizedWeight,
+    count_packed_linear,
+    quantized_weights,
+    recurrent_layers,
+    refuse_packed_layers,
+    user_path,
+)
 from ashore_converters.executorch.layers import attention_paths, count_convolutions, linear_weights, refuse_volumes
 from ashore_converters.executorch.recurrent import loops
 from ashore_converters.recurrent import recurrent_paths
@@ -40,6 +47,8 @@ def cautions(request: ConversionRequest) -> tuple[str, ...]:
     """
     _refuse_recipe(request)
     refuse_volumes(request.model)
+    refuse_packed_layers(request.model)
+    _refuse_doubles(request)
     _refuse_mixed_formats(request)
     _refuse_attention_with_loops(request)
     check_layer_rules(request.recipe, request.model.get_submodule("model"))
@@ -78,6 +87,17 @@ def _refuse_mixed_formats(request: ConversionRequest) -> None:
             f"the model keeps its weights in several formats ({words}), and --precision {_HALF} would mix them up",
             f"use --precision {_FLOAT}, which keeps each part in its own format, or .float() the model and take the "
             "casts out of its forward",
+        )
+
+
+def _refuse_doubles(request: ConversionRequest) -> None:
+    """XNNPACK takes none, so that such layers would stay as they are, and the file as large."""
+    doubles = [name for name, weight in request.model.named_parameters() if weight.dtype is torch.float64]
+    precision = request.recipe.precision
+    if doubles and precision is not _FLOAT:
+        raise UnsupportedModel(
+            f"the weights hold float64 numbers ({user_path(doubles[0])}), which cannot be made {precision}",
+            "call .float() on the model and take its own casts to that format out of forward",
         )
 
 
@@ -161,6 +181,11 @@ def _left_float(request: ConversionRequest) -> Iterator[str]:
     if precision is _FOUR_BITS:
         size = request.recipe.group_size
         odd = [weight.path for weight in linear if not weight.divides_into(size)]
+        if len(odd) == matrices:
+            raise UnsupportedModel(
+                f"{precision} has nothing to quantize: the inputs of no linear layer divide into groups of {size}",
+                f"set another group_size in a recipe, such as 32, or use --precision {_DYNAMIC}",
+            )
         if odd:
             yield f"{_some(odd)} stay in fp32: their inputs do not divide into groups of {size}"
 

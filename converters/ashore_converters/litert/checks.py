@@ -8,7 +8,7 @@ from ashore.errors import UnsupportedModel
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
 from ashore.types.recipe import Recipe
-from ashore_converters.bake import quantized_weights, recurrent_layers, user_path
+from ashore_converters.bake import quantized_weights, recurrent_layers, refuse_packed_layers, user_path
 from ashore_converters.litert.quantize import GROUP_SIZES
 
 _OWN_PRECISIONS = (Precision.INT8, Precision.INT8_DYNAMIC)
@@ -26,7 +26,8 @@ def cautions(request: ConversionRequest) -> tuple[str, ...]:
     from ashore_converters.litert.pt2e import Pt2e, quantization_of
 
     _refuse_recipe(request.recipe)
-    _refuse_half(request)
+    refuse_packed_layers(request.model)
+    _refuse_formats(request)
     if quantization := quantization_of(request.model):
         _refuse_requantizing(request.recipe)
         told = "the model is quantized already; the file keeps that quantization"
@@ -56,18 +57,21 @@ def _refuse_recipe(recipe: Recipe) -> None:
         )
 
 
-def _refuse_half(request: ConversionRequest) -> None:
-    """LiteRT's operators take no float16 operands, as its compiler says, and bfloat16 is unknown to it."""
+def _refuse_formats(request: ConversionRequest) -> None:
+    """LiteRT's operators take no float16 or float64 operands, as its compiler says, and bfloat16 is unknown to it."""
     import torch
 
-    for name, weight in (*request.model.named_parameters(), *request.model.named_buffers()):
-        if weight.dtype in (torch.float16, torch.bfloat16):
-            raise UnsupportedModel(
-                f"the weights hold {str(weight.dtype).removeprefix('torch.')} numbers ({user_path(name)}), "
-                "in which LiteRT cannot compute",
-                "call .float() on the model and take its own casts to that format out of forward; "
-                "--precision fp16 then halves the file",
-            )
+    halves, weights = (torch.float16, torch.bfloat16), list(request.model.named_parameters())
+    found = [each for each in (*weights, *request.model.named_buffers()) if each[1].dtype in halves]
+    found += [each for each in weights if each[1].dtype is torch.float64]  # a buffer may be cast before it is used
+    if found:
+        name, weight = found[0]
+        raise UnsupportedModel(
+            f"the weights hold {str(weight.dtype).removeprefix('torch.')} numbers ({user_path(name)}), "
+            "in which LiteRT cannot compute",
+            "call .float() on the model and take its own casts to that format out of forward; "
+            "--precision fp16 then halves the file",
+        )
 
 
 def _refuse_requantizing(recipe: Recipe) -> None:
@@ -80,11 +84,22 @@ def _refuse_requantizing(recipe: Recipe) -> None:
 
 
 def _already_quantized(request: ConversionRequest) -> Iterator[str]:
-    paths = [weight.module_path for weight in quantized_weights(request.model)]
-    if paths:
+    weights = quantized_weights(request.model)
+    if request.recipe.precision is Precision.FP32:
+        _refuse_dynamic_inputs([weight.module_path for weight in weights if weight.dynamic_activations])
+    if weights:
         yield (
-            f"the weights of {_some(paths)} were quantized by torchao; they are dequantized first, and the file's "
-            f"precision is {request.recipe.precision}"
+            f"the weights of {_some(weight.module_path for weight in weights)} were quantized by torchao; they are "
+            f"dequantized first, and the file's precision is {request.recipe.precision}"
+        )
+
+
+def _refuse_dynamic_inputs(paths: list[str]) -> None:
+    if paths:
+        raise UnsupportedModel(
+            f"{_some(paths)} were quantized by torchao to round their inputs to 8 bits, which a file of fp32 cannot "
+            "repeat",
+            f"use --precision {Precision.INT8_DYNAMIC}, or convert the model from before its quantization",
         )
 
 
