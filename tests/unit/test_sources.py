@@ -355,3 +355,16 @@ def test_lists_of_image_libraries_become_tuples_of_plain_numbers() -> None:
     preprocess = Preprocess(resize=[224, 224], mean=np.array([0.5, 0.25], np.float32), std=[1, 1])
     assert preprocess == Preprocess((224, 224), (0.5, 0.25), (1.0, 1.0))
     assert ModelSource(Identity(), (torch.ones(1),), labels=["cat", "dog"]).labels == ("cat", "dog")
+
+
+def test_an_input_that_the_model_changes_is_changed_in_a_copy_alone() -> None:
+    class Adds(torch.nn.Module):
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            x += 1
+            return x + y
+
+    given = torch.ones(1, 4)
+    prepared = prepare(ModelSource(Adds(), (given, torch.ones(1, 4))))
+    assert prepared.example["x"] == pytest.approx(1) and given.equal(torch.ones(1, 4))
+    graph = torch.export.export(prepared.model, prepared.model.example)
+    assert not graph.graph_signature.user_inputs_to_mutate, "else ExecuTorch makes an output of it"

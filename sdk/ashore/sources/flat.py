@@ -31,6 +31,8 @@ class FlatModel(torch.nn.Module):
         self._positions = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
         self.input_names = _input_names(model, args, kwargs)
         self.example = tuple(leaves[i] for i in self._positions)
+        self.changed: frozenset[str] = frozenset()
+        """Inputs that the model changes in place: it gets copies, as a backend would make outputs of them."""
 
     def forward(self, *tensors: torch.Tensor, **named: torch.Tensor) -> tuple[torch.Tensor, ...]:
         given = (*tensors, *(named[name] for name in self.input_names[len(tensors) :]))
@@ -39,8 +41,8 @@ class FlatModel(torch.nn.Module):
     def call(self, tensors: tuple[torch.Tensor, ...]) -> Any:
         """The user's model on ``tensors``, its result untouched."""
         leaves = list(self._constants)
-        for position, tensor in zip(self._positions, tensors, strict=True):
-            leaves[position] = tensor
+        for name, position, tensor in zip(self.input_names, self._positions, tensors, strict=True):
+            leaves[position] = tensor.clone() if name in self.changed else tensor
         args, kwargs = pytree.tree_unflatten(leaves, self._structure)
         return self.model(*args, **kwargs)
 

@@ -259,8 +259,9 @@ def _dtype(tensor: torch.Tensor, what: str) -> str:
 def _describe_outputs(flat: FlatModel, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
     from ashore.sources.flat import named_tensors
 
+    copies = tuple(tensor.clone() for tensor in flat.example)
     try:
-        named = list(named_tensors(flat.call(flat.example)))
+        named = list(named_tensors(flat.call(copies)))
     except AshoreError:
         raise
     except Exception as error:
@@ -269,6 +270,7 @@ def _describe_outputs(flat: FlatModel, inputs: tuple[TensorSpec, ...]) -> tuple[
             f"the model fails in PyTorch on its example inputs ({given}): {type(error).__name__}: {error}",
             "call the model on these inputs by itself first, or give others with --inputs or --shape",
         ) from error
+    flat.changed = frozenset(spec.name for spec, copy in zip(inputs, copies, strict=True) if copy._version)
     if not named:
         raise UnsupportedModel("the model returns no tensor", "return at least one tensor from forward")
     dynamic = _dynamic_outputs(flat, inputs, [tuple(tensor.shape) for _, tensor in named])
