@@ -14,6 +14,8 @@ from ashore.types.recipe import LayerRule, Recipe
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
+_LISTS = {"layers": "[[layers]], in two brackets, above each rule", "repairs": 'repairs = ["smoothquant"]'}
+
 
 def load_recipe(path: Path | str) -> Recipe:
     """Raises UsageError where the file is missing, is no TOML, or says something no recipe knows."""
@@ -26,8 +28,10 @@ def load_recipe(path: Path | str) -> Recipe:
             f"recipe {path} could not be read: {error}", "give a TOML file, as ashore.dump_recipe writes"
         ) from error
     _check_keys(values, Recipe, str(path))
-    rules = values.get("layers")
-    for rule in rules if isinstance(rules, list) else ():
+    for name, written in _LISTS.items():
+        if not isinstance(values.get(name, []), list):
+            raise UsageError(f"recipe {path}: {name} is no list", f"write {written}")
+    for rule in values.get("layers", []):
         _check_keys(rule, LayerRule, f"{path}, layers")
     try:
         return _adapter().validate_python(values)
