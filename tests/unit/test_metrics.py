@@ -110,8 +110,13 @@ def _raises(_run: Run) -> dict[str, float]:
     raise ZeroDivisionError("no samples")
 
 
+def _exits(_run: Run) -> dict[str, float]:
+    raise SystemExit(3)
+
+
 WRONG: list[tuple[Callable[[Run], Any], str, str]] = [
     (_raises, "evaluate failed on PyTorch: ZeroDivisionError: no samples", "call it by itself"),
+    (_exits, "evaluate failed on PyTorch: SystemExit: 3", "call it by itself"),
     (
         lambda _: {"top1": math.nan},
         "returned nan as 'top1' for PyTorch, which is no finite number",
@@ -133,6 +138,15 @@ def test_a_wrong_evaluate_is_told_before_any_file_is_made(
         _convert(evaluate, tmp_path / "out")
     assert message in caught.value.message and hint in caught.value.hint
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_a_bound_of_a_metric_that_is_not_there_is_told_before_any_file_is_made(fakes: dict, tmp_path: Path) -> None:
+    fakes["fake"].raises = AssertionError("a file was made")
+    with pytest.raises(
+        UsageError, match="a drop of metric 'top1' was given, which the source does not measure"
+    ) as told:
+        ashore.convert(_source(_total), to=["fake"], output=tmp_path, max_metric_drop={"top1": 0.1})
+    assert told.value.hint == "known: total"
 
 
 def test_metrics_that_change_their_names_are_refused(fakes: dict, tmp_path: Path) -> None:

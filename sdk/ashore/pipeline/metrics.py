@@ -63,7 +63,7 @@ def _measured(prepared: PreparedSource, run: Run, where: str) -> dict[str, float
         result = prepared.source.evaluate(run)
     except AshoreError:  # the file failed to run, or the sample was none of the model's
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(
             f"evaluate failed on {where}: {type(error).__name__}: {error}",
             "call it by itself with a run of your own; run(sample) returns a mapping from output name to array",

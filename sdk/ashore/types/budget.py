@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from ashore.errors import UsageError
@@ -36,6 +36,15 @@ class Budget:
     def floor_db(self, precision: Precision) -> float:
         return precision.default_floor_db if self.min_sqnr_db is None else self.min_sqnr_db
 
+    def check_metrics(self, known: Collection[str]) -> None:
+        """Raises UsageError where it bounds a metric that the source does not measure."""
+        for name in self.max_metric_drop:
+            if name not in known:
+                raise UsageError(
+                    f"a drop of metric {name!r} was given, which the source does not measure",
+                    f"known: {', '.join(known) or 'it has no evaluate'}",
+                )
+
     def faults(self, parity: Parity, metrics: Mapping[str, Metric] | None) -> tuple[str, ...]:
         """What exceeds it, in words; the floor of the SQNR is the parity's own.
 
@@ -47,8 +56,9 @@ class Budget:
             drop = 100 * (1 - _agreement(parity))
             if drop > self.max_top1_drop + 1e-9:
                 faults.append(f"top-1 agreement {drop:.1f} points below 100 % where {self.max_top1_drop:g} may be lost")
+        self.check_metrics(metrics or {})
         for name, most in self.max_metric_drop.items():
-            metric = _metric(name, metrics)
+            metric = (metrics or {})[name]
             if metric.drop > most:
                 faults.append(
                     f"{name} {metric.file:.4g} against PyTorch's {metric.eager:.4g} where {most:g} may be lost"
@@ -63,11 +73,3 @@ def _agreement(parity: Parity) -> float:
             "name an output 'logits' or 'scores', give the source labels, or drop --max-top1-drop",
         )
     return parity.top1_agreement
-
-
-def _metric(name: str, metrics: Mapping[str, Metric] | None) -> Metric:
-    if name not in (metrics or {}):
-        known = ", ".join(metrics or {}) or "it has no evaluate"
-        raise UsageError(f"a drop of metric {name!r} was given, which the source does not measure", f"known: {known}")
-    assert metrics is not None
-    return metrics[name]
