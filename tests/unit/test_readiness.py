@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn.utils import prune
 
 from ashore import ModelSource
 from ashore.errors import UnsupportedModel, UsageError
@@ -141,7 +142,7 @@ def test_an_adapter_on_a_tied_weight_leaves_the_other_layer_as_it_was() -> None:
 
 def test_an_adapter_that_a_mask_of_pruning_would_undo_is_refused() -> None:
     layer = torch.nn.Linear(4, 3)
-    torch.nn.utils.prune.l1_unstructured(layer, "weight", 0.5)
+    prune.l1_unstructured(layer, "weight", 0.5)
     with pytest.raises(UnsupportedModel) as caught:
         prepare(ModelSource(torch.nn.Sequential(Tuned(layer)), (X,), "masked"))
     assert "with its adapters merged the model answers otherwise than before" in caught.value.message
