@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ashore import registry
-from ashore.errors import UsageError
+from ashore.errors import AccuracyError, UsageError
 from ashore.interfaces import Converter, Progress
 from ashore.pipeline.artifacts import load_artifact
 from ashore.pipeline.judging import Measured, hold
@@ -75,7 +75,7 @@ def convert(
     budget = Budget(min_sqnr_db, max_top1_drop, max_metric_drop or {})
     if not recipes or not converters:
         raise UsageError("nothing to convert to: no backend or no precision", "give at least one of each")
-    source = load_source(source) if isinstance(source, str) else source
+    source = _loaded(source)
     name = _checked_name(source.name if name is None else name)
     progress(f"running {name} in PyTorch")
     prepared = prepare(replace(source, name=name))
@@ -86,10 +86,22 @@ def convert(
         with prepared.reference_ahead():
             if (eager := eager_metrics(prepared)) is not None:
                 progress(f"PyTorch evaluates to {', '.join(f'{name} {value:.4g}' for name, value in eager.items())}")
+            budget.check_metrics(eager or {})
             work = Work(prepared, budget, eager, stage, progress)
             manifests = _make_all(plans, work)
         publish([file for manifest in manifests for file in _files(stage, manifest)], output)
     return [Artifact(output / manifest.file.name, manifest.backend, manifest) for manifest in manifests]
+
+
+def _loaded(source: str | ModelSource) -> ModelSource:
+    if isinstance(source, ModelSource):
+        return source
+    if not isinstance(source, str):
+        raise UsageError(
+            f"a {type(source).__name__} was given to convert, which is no source",
+            "give ModelSource(model, example_inputs), or words such as 'net.py:model'",
+        )
+    return load_source(source)
 
 
 def _recipes(recipe: Recipe, precisions: Sequence[str] | None) -> list[Recipe]:
@@ -151,8 +163,23 @@ def _make(plan: Plan, work: Work) -> Manifest:
 
 def _judged(plan: Plan, work: Work, tell: Progress) -> Manifest:
     made = make(plan, work, tell)
-    hold(made.file.name, made.measured, work.budget)
+    try:
+        hold(made.file.name, made.measured, work.budget)
+    except AccuracyError as error:
+        raise AccuracyError(error.message, _advice(work.prepared) or error.hint) from error
     return manifest_of(plan, work, made)
+
+
+def _advice(prepared: PreparedSource) -> str:
+    """For a model that nothing can be held against, where the usual advice would lead astray."""
+    from ashore.sources.eager import answers_twice_alike
+
+    if answers_twice_alike(prepared.model, prepared.evaluation[0], prepared.outputs):
+        return ""
+    return (
+        "PyTorch itself answers otherwise when it is asked again: take random numbers out of the model's forward, such "
+        "as dropout(x) without training=self.training, and buffers that it changes"
+    )
 
 
 def _searched(plan: Plan, work: Work, tell: Progress) -> Manifest:
