@@ -318,6 +318,16 @@ def test_a_finished_file_that_breaks_the_budget_fails_where_int8_breaks_it_too(f
     assert not (tmp_path / "out").exists()
 
 
+def test_more_is_put_in_float_where_the_finished_file_breaks_the_budget_that_its_trial_kept(
+    fakes: dict, tmp_path: Path
+) -> None:
+    fakes["fake"].int8_noise, fakes["fake"].mixing_noise = {"1": 0.5, "0": 0.0055}, 0.004
+    artifact = _mixed(tmp_path, min_sqnr_db=25.0)
+    assert _kept(artifact) == ["", "1", "0"]
+    assert artifact.manifest is not None and artifact.manifest.parity.sqnr_db > 25
+    assert [rule.pattern for rule in artifact.manifest.recipe.layers] == ["1", "0"] and not _told_of_int8(artifact)
+
+
 def test_a_finished_file_that_is_no_worse_stays_and_nothing_is_told(fakes: dict, tmp_path: Path) -> None:
     fakes["fake"].int8_noise, fakes["fake"].mixing_noise = {"1": 0.2}, 0.1
     artifact = _mixed(tmp_path, _louder_when_judged(), min_sqnr_db=25.0)

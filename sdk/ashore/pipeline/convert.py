@@ -15,7 +15,7 @@ from ashore.pipeline.judging import Measured, hold
 from ashore.pipeline.making import Plan, Work, describe, make, manifest_of, staged
 from ashore.pipeline.manifests import dump_manifest
 from ashore.pipeline.metrics import eager_metrics
-from ashore.pipeline.mixed import choose_mixed
+from ashore.pipeline.mixed import MixedChoice, choose_mixed
 from ashore.pipeline.pace import pace_warnings
 from ashore.pipeline.publishing import publish, staging
 from ashore.pipeline.recipes import dump_recipe
@@ -183,18 +183,31 @@ def _advice(prepared: PreparedSource) -> str:
 
 
 def _searched(plan: Plan, work: Work, tell: Progress) -> Manifest:
-    choice = choose_mixed(plan.converter, plan.request, work.prepared, work.budget, work.eager, tell)
-    request = replace(plan.request, recipe=replace(plan.request.recipe, layers=choice.rules))
-    found = replace(plan, request=request)
-    verdict = Verdict() if choice.is_int8 else _held_against_int8(found, plan, work, tell)
+    found, choice, verdict = _chosen(plan, work, tell)
     if verdict.int8_instead:
         found, choice = plan, replace(choice, curve=choice.curve[:1])
     manifest = _judged(found, work, tell)
     return replace(manifest, mixed=choice.curve, warnings=(*manifest.warnings, *verdict.told))
 
 
-def _held_against_int8(found: Plan, plan: Plan, work: Work, tell: Progress) -> Verdict:
-    mixed = make(found, work, tell).measured
+def _chosen(plan: Plan, work: Work, tell: Progress) -> tuple[Plan, MixedChoice, Verdict]:
+    """The first choice whose finished file keeps the budget too, or gives way to int8; else the last one."""
+    last = None
+    for choice in choose_mixed(plan.converter, plan.request, work.prepared, work.budget, work.eager, tell):
+        request = replace(plan.request, recipe=replace(plan.request.recipe, layers=choice.rules))
+        found = replace(plan, request=request)
+        measured = make(found, work, tell).measured
+        verdict = Verdict() if choice.is_int8 else _held_against_int8(measured, plan, work, tell)
+        last = found, choice, verdict
+        faults = measured.faults(work.budget)
+        if verdict.int8_instead or not faults:
+            break
+        tell(f"the finished file comes to {faults[0]}: putting more in float")
+    assert last is not None, "the search raises where nothing keeps the budget"
+    return last
+
+
+def _held_against_int8(mixed: Measured, plan: Plan, work: Work, tell: Progress) -> Verdict:
     tell("comparing with int8")
 
     def measure_int8() -> Measured:

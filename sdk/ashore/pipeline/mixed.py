@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -49,8 +49,10 @@ def choose_mixed(
     budget: Budget,
     eager: Mapping[str, float] | None,
     progress: Progress,
-) -> MixedChoice:
-    """Blocks are ranked and first measured on calibration samples; where to stop is confirmed on evaluation samples.
+) -> Iterator[MixedChoice]:
+    """All that keep the budget by trials, each with more in float than the one before; the first is mostly enough.
+
+    Blocks are ranked and first measured on calibration samples; where to stop is confirmed on evaluation samples.
 
     Args:
         request: asks for int8.
@@ -62,9 +64,9 @@ def choose_mixed(
     """
     trial = open_trial(converter, request, progress, instead="give a recipe with layer rules to int8")
     search = _Search(trial, request, prepared, budget, eager)
-    curve = search.walk(progress)
-    kept = (*search.trial.start, *(step.kept for step in curve if step.kept))
-    return MixedChoice(tuple(LayerRule(re.escape(path), Precision.FP32) for path in kept), curve)
+    for curve in search.walk(progress):
+        kept = (*search.trial.start, *(step.kept for step in curve if step.kept))
+        yield MixedChoice(tuple(LayerRule(re.escape(path), Precision.FP32) for path in kept), curve)
 
 
 class _Search:
@@ -81,23 +83,24 @@ class _Search:
         self._reference = prepared.answers(self._samples)
         self._floor_db = budget.floor_db(Precision.MIXED)
 
-    def walk(self, progress: Progress) -> tuple[MixedStep, ...]:
+    def walk(self, progress: Progress) -> Iterator[tuple[MixedStep, ...]]:
         kept = self.trial.start
         step, faults = self._measured("", kept)
         curve = [step]
-        for block in self._ranked(progress) if faults else ():
+        if not faults:
+            yield tuple(curve)
+        for block in self._ranked(progress):
             kept = (*kept, block)
             step, faults = self._measured(block, kept)
             curve.append(step)
             progress(f"{block} in float: {step.sqnr_db:.1f} dB{f', still {faults[0]}' if faults else ''}")
             if not faults:
-                break
+                yield tuple(curve)
         if faults:
             raise AccuracyError(
                 f"even with every block in float the budget does not hold: {'; '.join(faults)}",
                 "allow a larger loss, or use --precision fp16 or fp32",
             )
-        return tuple(curve)
 
     def _measured(self, block: str, kept: tuple[str, ...]) -> tuple[MixedStep, tuple[str, ...]]:
         """A point of the curve, and what the budget lacks there.
