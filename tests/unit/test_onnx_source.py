@@ -319,6 +319,19 @@ def test_int16_is_refused(tmp_path: Path) -> None:
     assert "QuantizeLinear of ONNX, in node 'quant', is of int16" in error.message
 
 
+def test_weights_of_four_bits_are_refused_by_name(tmp_path: Path) -> None:
+    node = helper.make_node("DequantizeLinear", ["w", "s"], ["d"])
+    nodes, weights = [node, helper.make_node("MatMul", ["x", "d"], ["y"])], {"s": np.float32(0.05)}
+    path = handmade(tmp_path / "n.onnx", nodes, [1, 4], weights=weights, opset=21)
+    model = onnx.load(path)
+    model.graph.initializer.append(helper.make_tensor("w", TensorProto.INT4, [4, 4], [*range(-8, 8)]))
+    model.ir_version = 10
+    onnx.save(model, path)
+    error = refusal(path)
+    assert error.message == "weight 'w' of the ONNX model is of int4: int8 and uint8 with stored scales are kept"
+    assert "convert the float model with --precision int4" in error.hint
+
+
 def test_sizes_that_nobody_knows_are_asked_for(tmp_path: Path) -> None:
     error = refusal(handmade(tmp_path / "n.onnx", [relu()], ["batch", 3, "height", 8]))
     assert isinstance(error, UsageError)

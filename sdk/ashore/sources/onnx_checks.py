@@ -11,6 +11,7 @@ _STANDARD = ("", "ai.onnx")
 _OLDEST = 7
 """onnxruntime, which every import is held against, promises nothing for opsets before it."""
 _DATA_DECIDES = ("If", "Loop", "Scan")
+_NARROW = ("int2", "uint2", "int4", "uint4", "float4", "float8")
 _RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
 
 
@@ -64,6 +65,7 @@ def holds_quantization(model: Any) -> bool:
 
 def _check_quantization(model: Any) -> None:
     """Integers live between QuantizeLinear and DequantizeLinear alone, so that moving them to int8 changes nothing."""
+    _refuse_narrow(model)
     quantized = {name for node in model.graph.node if node.op_type == "QuantizeLinear" for name in node.output}
     integers = quantized | set(_constants(model))
     for node in model.graph.node:
@@ -75,6 +77,18 @@ def _check_quantization(model: Any) -> None:
         raise UnsupportedModel(
             f"the model returns quantized integers: {', '.join(sorted(names))}", "add a DequantizeLinear behind them"
         )
+
+
+def _refuse_narrow(model: Any) -> None:
+    import onnx
+
+    for weight in model.graph.initializer:
+        word = onnx.TensorProto.DataType.Name(weight.data_type).lower()
+        if word.startswith(_NARROW):
+            raise UnsupportedModel(
+                f"weight {weight.name!r} of the ONNX model is of {word}: int8 and uint8 with stored scales are kept",
+                "quantize the model with QuantFormat.QDQ to int8, or convert the float model with --precision int4",
+            )
 
 
 def _constants(model: Any) -> Iterator[str]:
