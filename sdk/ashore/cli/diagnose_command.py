@@ -34,6 +34,7 @@ def diagnose(
     SUBJECT is a source as for convert, or an int8 or mixed model file together with --source.
     """
     from ashore.cli.diagnose_results import diagnosis_fields, show_diagnosis
+    from ashore.errors import UsageError
     from ashore.pipeline.convert import DEFAULT_BACKENDS
     from ashore.pipeline.diagnosis import diagnose as diagnose_source
     from ashore.pipeline.recipes import load_recipe
@@ -41,6 +42,11 @@ def diagnose(
     from ashore.sources import load_source
 
     artifact, wanted = _subject(subject, source)
+    if artifact is not None and (backends or recipe_path):
+        raise UsageError(
+            f"{'--to' if backends else '--recipe'} was given, but {artifact} has a backend and a recipe of its own",
+            "leave it out, or diagnose the source",
+        )
     recipe = load_recipe(recipe_path) if recipe_path else None
     if plot is not None:
         check_plot(plot)

@@ -20,9 +20,14 @@ _STYLE = (
 
 
 def check_plot(path: Path) -> None:
-    """Before the long work. Raises UsageError where ``path`` names another format."""
+    """Before the long work. Raises UsageError where ``path`` names another format, or cannot be written."""
     if path.suffix.lower() != ".svg":
         raise UsageError(f"{path} names no format that a diagnosis is drawn in", "end it in .svg")
+    try:
+        with staging(path.parent):
+            pass
+    except UsageError as error:
+        raise UsageError(error.message, "give another place with --plot") from error
 
 
 def write_plot(diagnoses: Sequence[Diagnosis], path: Path) -> None:
