@@ -12,6 +12,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
+import ashore
 from ashore import UnsupportedModel, UsageError
 from ashore.errors import AshoreError
 from ashore.sources import load_source, onnx_graph
@@ -330,6 +331,29 @@ def test_weights_of_four_bits_are_refused_by_name(tmp_path: Path) -> None:
     error = refusal(path)
     assert error.message == "weight 'w' of the ONNX model is of int4: int8 and uint8 with stored scales are kept"
     assert "convert the float model with --precision int4" in error.hint
+
+
+def shifted(path: Path, zero: int, *, channels: int) -> Path:
+    """A linear layer of weights in uint8 with that zero point, for the tensor or for each of several channels."""
+    weights = {"w": np.arange(16, dtype=np.uint8).reshape(4, 4), "s": np.full(channels, 0.05, np.float32)}
+    weights |= {"z": np.full(channels, zero, np.uint8)}
+    if channels == 1:
+        weights |= {name: weights[name].reshape(()) for name in "sz"}
+    nodes = [helper.make_node("DequantizeLinear", ["w", "s", "z"], ["d"], axis=1, name="back")]
+    return handmade(path, [*nodes, helper.make_node("MatMul", ["x", "d"], ["y"])], [1, 4], weights=weights, opset=19)
+
+
+def test_weights_with_zero_points_by_channel_are_refused(tmp_path: Path) -> None:
+    error = refusal(shifted(tmp_path / "n.onnx", 120, channels=4))
+    assert "in node 'back', has a scale for every channel and zero points other than 0 (128 of uint8)" in error.message
+    assert layer_kinds(shifted(tmp_path / "n.onnx", 128, channels=4))
+
+
+def test_weights_with_a_zero_point_are_refused_on_executorch(tmp_path: Path) -> None:
+    path = shifted(tmp_path / "n.onnx", 120, channels=1)
+    with pytest.raises(UnsupportedModel, match="quantized with the zero point -8, and XNNPACK's layers") as caught:
+        ashore.convert(str(path), to=["executorch"], precisions=["int8"], output=tmp_path)
+    assert "or use --to litert" in caught.value.hint
 
 
 def test_sizes_that_nobody_knows_are_asked_for(tmp_path: Path) -> None:

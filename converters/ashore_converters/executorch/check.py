@@ -35,6 +35,7 @@ _LAYER_PRECISIONS = {
 }
 """What a file's layers may be, by the file's own precision."""
 
+_LAYER_CALLS = ("aten.linear", "aten.conv")
 _SHOWN = 6
 
 
@@ -120,10 +121,31 @@ def _own_quantization(request: ConversionRequest) -> tuple[str, ...]:
             f"the model is quantized already, and {asked} would change what it computes",
             f"use --precision {_STATIC} or {_DYNAMIC}, which keep its own quantization, or give the float model",
         )
+    _refuse_shifted_weights(request)
     told = "the model is quantized already; the file keeps that quantization"
     paths = _recurrent(request, looped=True)
     anew = f"{_some(paths)}: the weights for the state are quantized anew by row, those for the input stay in fp32"
     return (told, anew) if paths else (told,)
+
+
+def _refuse_shifted_weights(request: ConversionRequest) -> None:
+    """XNNPACK's layers take symmetric weights alone, which it tells when the file is loaded."""
+    graphs = [layer.graph for layer in request.model.modules() if isinstance(layer, torch.fx.GraphModule)]
+    calls = (node for graph in graphs for node in graph.nodes if str(node.target).startswith(_LAYER_CALLS))
+    for call in calls:
+        if zero := _stored_zero_point(call.args[1]):
+            raise UnsupportedModel(
+                f"the weights of {call.name!r} are quantized with the zero point {zero}, and XNNPACK's layers take 0",
+                "quantize the weights to symmetric int8 (onnxruntime: WeightSymmetric), or use --to litert",
+            )
+
+
+def _stored_zero_point(weight: object) -> int:
+    """0 also where ``weight`` is none of the model's own, or has one for every channel."""
+    if not isinstance(weight, torch.fx.Node) or not str(weight.target).endswith("dequantize_per_tensor.default"):
+        return 0
+    stored, _, zero = weight.args[:3]
+    return zero if isinstance(stored, torch.fx.Node) and stored.op == "get_attr" and isinstance(zero, int) else 0
 
 
 def _already_quantized(request: ConversionRequest) -> Iterator[str]:

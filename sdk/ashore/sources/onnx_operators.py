@@ -85,6 +85,11 @@ def _dequantize(builder: Any, node: Any) -> Node:
         # A bias, whose grid follows from its layer's, or a number such as what a border is padded with.
         real = stored.float() - grid.along(grid.file_zero.float(), stored.dim())
         return _keep(builder, node.output[0], real * grid.along(grid.scale, stored.dim()))
+    if stored is not None and grid.per_channel and bool(grid.zero.any()):
+        # XNNPACK passes over them without a word, or refuses the file when it is loaded.
+        _refuse(
+            node, "has a scale for every channel and zero points other than 0 (128 of uint8), which no backend takes"
+        )
     value = builder.get_value(node.input[0]) if stored is None else _constant(builder, _as_int8(stored))
     packet = torch.ops.quantized_decomposed
     operator = packet.dequantize_per_channel.default if grid.per_channel else packet.dequantize_per_tensor.default
