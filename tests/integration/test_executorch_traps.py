@@ -243,3 +243,21 @@ def test_a_batch_norm_without_running_statistics_is_not_folded(tmp_path: Path) -
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, track_running_stats=False), nn.ReLU())
     artifact = to_executorch(noisy_source(model, (1, 3, 12, 12)), "int8", tmp_path)
     assert artifact.manifest is not None and artifact.manifest.parity.sqnr_db > 30
+
+
+class _HalfInTheMiddle(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.short, self.last = nn.Linear(64, 64), nn.Linear(64, 64).bfloat16(), nn.Linear(64, 64)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.relu(self.short(self.first(x).bfloat16()).float()))
+
+
+@pytest.mark.filterwarnings("ignore")  # torchao warns of its own deprecations
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_a_layer_in_another_format_stays_in_it_and_is_named(precision: str, tmp_path: Path) -> None:
+    artifact = to_executorch(noisy_source(_HalfInTheMiddle(), (2, 64)), precision, tmp_path)
+    assert artifact.manifest is not None
+    assert "'short' stays in bfloat16: only weights in float32 are quantized" in artifact.manifest.warnings

@@ -195,6 +195,7 @@ def _left_float(request: ConversionRequest) -> Iterator[str]:
         return
     matrices = len(linear) + count_packed_linear(request.model) + len(_recurrent(request, looped=True))
     _refuse_nothing_to_quantize(precision, matrices, convolutions)
+    yield from _in_halves(request)
     if precision in (_DYNAMIC, _FOUR_BITS) and convolutions:
         yield (
             f"{precision} quantizes linear layers only: {_counted(convolutions)} of this model "
@@ -210,6 +211,15 @@ def _left_float(request: ConversionRequest) -> Iterator[str]:
             )
         if odd:
             yield f"{_some(odd)} stay in fp32: their inputs do not divide into groups of {size}"
+
+
+def _in_halves(request: ConversionRequest) -> Iterator[str]:
+    """XNNPACK's kernels for integers give float32, which layers in another format do not go on with."""
+    weights = [(name, weight) for name, weight in request.model.named_parameters() if weight.dim() > 1]
+    for half in (torch.float16, torch.bfloat16):
+        if paths := [user_path(name.rpartition(".")[0]) for name, weight in weights if weight.dtype is half]:
+            stay = "stays" if len(paths) == 1 else "stay"
+            yield f"{_some(paths)} {stay} in {str(half).removeprefix('torch.')}: only weights in float32 are quantized"
 
 
 def _unrolled(request: ConversionRequest) -> Iterator[str]:

@@ -41,8 +41,8 @@ def quantize_4bit(module: torch.nn.Module, request: ConversionRequest, progress:
 
 
 def _becomes_4bit(weight: LinearWeight, recipe: Recipe) -> bool:
-    """Those of torchao's classes are quantized already."""
-    plain = type(weight.tensor.data) is Tensor
+    """Those of torchao's classes are quantized already, and what is in another format stays in it."""
+    plain = type(weight.tensor.data) is Tensor and weight.tensor.dtype is torch.float32
     asked = precision_at(recipe, enclosing(weight.path)) is Precision.INT4
     return plain and asked and weight.divides_into(recipe.group_size)
 

@@ -99,7 +99,7 @@ class _Search:
         if faults:
             raise AccuracyError(
                 f"even with every block in float the budget does not hold: {'; '.join(faults)}",
-                "allow a larger loss, or use --precision fp16 or fp32",
+                "operators outside of blocks are int8 still: allow a larger loss, or use --precision fp16 or fp32",
             )
 
     def _measured(self, block: str, kept: tuple[str, ...]) -> tuple[MixedStep, tuple[str, ...]]:

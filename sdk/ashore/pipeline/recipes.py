@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import fields
 from functools import cache
@@ -34,7 +35,7 @@ def load_recipe(path: Path | str) -> Recipe:
     for rule in values.get("layers", []):
         _check_keys(rule, LayerRule, f"{path}, layers")
     try:
-        return _adapter().validate_python(values)
+        return _adapter().validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -20,7 +20,7 @@ def open_trial(converter: Converter, request: ConversionRequest, progress: Progr
     if is_quantized_program(request.model):
         raise UnsupportedModel(
             "the model is quantized already, so no layer of it can be tried in another precision",
-            "use --precision int8, which keeps its own quantization, or give the float model",
+            "give the float model, or convert it with --precision int8, which keeps its own quantization",
         )
     if not isinstance(converter, OffersTrials):
         raise UnsupportedModel(f"{converter.backend} cannot try precisions layer by layer", instead)
