@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ashore.interfaces import Progress
-from ashore.sources.threads import fastest_threads
+from ashore.sources.threads import settled_threads
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
 from ashore.types.recipe import Recipe, Rounding
@@ -110,8 +110,7 @@ def choose_rounding(request: ConversionRequest, matrices: Matrices, progress: Pr
     if len(samples) < _LEAST_SAMPLES:
         return _to_the_nearest(bits, _too_few(len(samples)))
     progress(f"rounding to {bits} bits by GPTQ")
-    trial = _Moments(next(_batches(matrices.weights)))
-    with torch.no_grad(), fastest_threads(lambda: matrices.run(samples[0], trial.add)):
+    with torch.no_grad(), settled_threads(sum(weight.numel() for weight in matrices.weights.values())):
         found = _found(matrices, samples, request.recipe.group_size)
     if not found:
         return _to_the_nearest(bits, "GPTQ brings no layer closer to PyTorch")

@@ -11,7 +11,7 @@ import torch
 from ashore.interfaces import Progress
 from ashore.sources.copying import copy_module
 from ashore.sources.quantized import is_quantized_program
-from ashore.sources.threads import fastest_threads
+from ashore.sources.threads import settled_threads
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
 from ashore.types.recipe import LayerRule, Recipe, Repair, Rounding
@@ -51,7 +51,7 @@ def repair(request: ConversionRequest, progress: Progress, *, folds_norms: bool 
         return _with((), request, (f"repairs are left out ({', '.join(recipe.repairs)}): {reason}",))
     progress(f"repairing by {', '.join(recipe.repairs)}")
     bench = _Bench(request, folds_norms)
-    with fastest_threads(bench.run_once):
+    with settled_threads(sum(weight.numel() for weight in request.model.parameters())):
         kept = tuple(each for each in Repair if each in recipe.repairs and bench.keeps(each))
     repaired = replace(request, model=bench.model) if kept else request
     return _with(kept, repaired, tuple(bench.told))
@@ -129,9 +129,6 @@ class _Bench:
         self._pairs = fold_norms(self.model, found.pairs) if folds_norms else found.pairs
         self._shifts = found.shifts
         self._sqnr_db = self._measured_db(self.model)
-
-    def run_once(self) -> None:
-        float_outputs(self.model, self._judged[:1])
 
     def keeps(self, repair: Repair) -> bool:
         """Whether ``repair`` helps; the model then has it."""

@@ -1,4 +1,4 @@
-"""How many threads eager PyTorch is fastest with, found by trying."""
+"""How many threads eager PyTorch is run with: found by trying, or settled where its numbers go into a file."""
 
 from __future__ import annotations
 
@@ -21,6 +21,23 @@ def fastest_threads(run: Callable[[], object]) -> Iterator[None]:
     most = torch.get_num_threads()
     with on_threads(most):
         torch.set_num_threads(_fastest(run, most))
+        yield
+
+
+_SMALL_MODEL = 10_000_000
+"""Weights; below, one thread is about as fast as many."""
+
+
+@contextmanager
+def settled_threads(weights: int) -> Iterator[None]:
+    """Inside, torch has one thread for a model of few ``weights``, else as many as before.
+
+    Threads change the order of sums and so their last bits, which rounding makes large. Whichever is faster at the
+    moment would make another file each time.
+    """
+    import torch
+
+    with on_threads(1 if weights < _SMALL_MODEL else torch.get_num_threads()):
         yield
 
 
