@@ -21,6 +21,9 @@ def held_integers(weight: Tensor, grid: Grid) -> Rounded | None:
         grid: of the file. Its groups may divide those that the weight was quantized in; -8 may occur.
     """
     groups = weight.detach().to(torch.float32).reshape(*weight.shape[:-1], -1, grid.group_size or weight.shape[-1])
+    _, held = _integers(groups[..., :1, :, :])  # of most weights the first row tells
+    if not held:
+        return None
     integers, held = _integers(groups)
     if not held:
         return None

@@ -28,7 +28,7 @@ class Trial:
         self.graph = graph
         for _, observer in activation_observers(graph):
             observer.watching = False
-        self._inputs = [sample_tensors(sample, request.inputs) for sample in spread(request.calibration)]
+        self._request = request
 
     @property
     def samples(self) -> int:
@@ -40,6 +40,10 @@ class Trial:
         reference = self._reference  # in float, hence before
         with simulating(self.graph, off):
             return sqnr_db(reference, run(self.graph, self._inputs))
+
+    @cached_property
+    def _inputs(self) -> list[tuple[torch.Tensor, ...]]:
+        return [sample_tensors(sample, self._request.inputs) for sample in spread(self._request.calibration)]
 
     @cached_property
     def _reference(self) -> list[Array]:

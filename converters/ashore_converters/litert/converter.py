@@ -195,7 +195,7 @@ def _quantized(file: FloatFile, request: ConversionRequest, progress: Progress) 
     roundings = [rounding for rounding in (four_bits, made.rounding) if rounding is not None]
     by_gptq = any(rounding.rounded for rounding in roundings)
     told = [words for rounding in roundings for words in rounding.told]
-    content = with_held(made.content, file, four_bits, recipe)
+    content = with_held(made.content, file, four_bits)
     carried_out = with_carried_out(made.recipe, by_gptq=by_gptq)
     return replace(made, content=content, recipe=carried_out, warnings=(*told, *made.warnings))
 

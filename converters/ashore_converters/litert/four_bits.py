@@ -8,12 +8,12 @@ Weights and inputs are the file's own: the lowering multiplies a norm's weight i
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from ashore.interfaces import Progress
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
-from ashore.types.recipe import Recipe
 from ashore.types.tensor import Sample
 from ashore_converters.litert.calibrate import opened
 from ashore_converters.litert.file import FileOp
@@ -36,12 +36,12 @@ def round_4bit(file: FloatFile, request: ConversionRequest, progress: Progress) 
     found = weights(file, request.recipe, _becomes_4bit)
     matrices: dict[Key, Tensor] = {buffer: weight.values for buffer, weight in found.items()}
     linear = [op for op in file.graph.ops if op.name == "FULLY_CONNECTED"]
-    run_file = opened(file.content, file.graph)
+    run_file = cache(lambda: opened(file.content, file.graph))  # GPTQ alone asks for it
 
     def run(sample: Sample, see: See) -> None:
         import torch
 
-        read = run_file(sample)
+        read = run_file()(sample)
         for op in linear:
             see(file.graph.tensors[op.inputs[1]].buffer, torch.from_numpy(read(op.inputs[0])))
 
@@ -50,15 +50,15 @@ def round_4bit(file: FloatFile, request: ConversionRequest, progress: Progress) 
     return with_weights(file, values) if values else file, chosen
 
 
-def with_held(content: bytes, file: FloatFile, chosen: Chosen, recipe: Recipe) -> bytes:
+def with_held(content: bytes, file: FloatFile, chosen: Chosen) -> bytes:
     """The finished file with the integers that weights came with, by the names that tensors have in both."""
     if not chosen.held:
         return content
-    found = weights(file, recipe, _becomes_4bit)
-    held = {found[buffer].tensor.name: chosen.held[buffer] for buffer in found if buffer in chosen.held}
     finished = WeightsInPlace(content)
-    for name, rounded in held.items():
-        finished.put_4bit(name, rounded.integers.numpy(), rounded.scales.numpy())
+    for graph in (file.graph, *(graph for graph, _ in file.loops)):
+        for tensor in graph.tensors:
+            if rounded := chosen.held.get(tensor.buffer):
+                finished.put_4bit(tensor.name, rounded.integers.numpy(), rounded.scales.numpy())
     return finished.content
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 _HOPELESS = 4
 """How much slower than a single thread's run even a first one on many threads is not, unless they are in trouble."""
+
+_SMALL_MODEL = 10_000_000
+"""Weights; below, one thread is about as fast as many."""
 
 
 @contextmanager
@@ -24,12 +27,7 @@ def fastest_threads(run: Callable[[], object]) -> Iterator[None]:
         yield
 
 
-_SMALL_MODEL = 10_000_000
-"""Weights; below, one thread is about as fast as many."""
-
-
-@contextmanager
-def settled_threads(weights: int) -> Iterator[None]:
+def settled_threads(weights: int) -> AbstractContextManager[None]:
     """Inside, torch has one thread for a model of few ``weights``, else as many as before.
 
     Threads change the order of sums and so their last bits, which rounding makes large. Whichever is faster at the
@@ -37,8 +35,7 @@ def settled_threads(weights: int) -> Iterator[None]:
     """
     import torch
 
-    with on_threads(1 if weights < _SMALL_MODEL else torch.get_num_threads()):
-        yield
+    return on_threads(1 if weights < _SMALL_MODEL else torch.get_num_threads())
 
 
 @contextmanager

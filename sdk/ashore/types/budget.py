@@ -56,9 +56,10 @@ class Budget:
             drop = 100 * (1 - _agreement(parity))
             if drop > self.max_top1_drop + 1e-9:
                 faults.append(f"top-1 agreement {drop:.1f} points below 100 % where {self.max_top1_drop:g} may be lost")
-        self.check_metrics(metrics or {})
+        measured = metrics or {}
+        self.check_metrics(measured)
         for name, most in self.max_metric_drop.items():
-            metric = (metrics or {})[name]
+            metric = measured[name]
             if metric.drop > most:
                 faults.append(
                     f"{name} {metric.file:.4g} against PyTorch's {metric.eager:.4g} where {most:g} may be lost"
