@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ashore.errors import UnsupportedModel
 from ashore.sources.copying import copy_module
+from ashore.types.precision import Precision
 
 if TYPE_CHECKING:
     import torch
@@ -165,6 +166,14 @@ def refuse_packed_layers(module: torch.nn.Module) -> None:
                 f"layer '{path}' is {_kind(layer)}, which holds packed weights that no backend can read",
                 "convert the float model and let ashore quantize it: --precision int8",
             )
+
+
+def refuse_dynamic_inputs(layers: str, instead: Precision) -> None:
+    """Raises UnsupportedModel; ``layers``: those of ``dynamic_activations``, in words, of a model asked for in fp32."""
+    raise UnsupportedModel(
+        f"{layers} were quantized by torchao to round their inputs to 8 bits, which a file of fp32 cannot repeat",
+        f"use --precision {instead}, or convert the model from before its quantization",
+    )
 
 
 def _packed_layers(module: torch.nn.Module, path: str = "") -> Iterator[tuple[str, Any, torch.nn.Module, str]]:

@@ -16,6 +16,7 @@ from ashore_converters.bake import (
     count_packed_linear,
     quantized_weights,
     recurrent_layers,
+    refuse_dynamic_inputs,
     refuse_packed_layers,
     user_path,
 )
@@ -167,11 +168,7 @@ def _refuse_dynamic_inputs(weights: tuple[QuantizedWeight, ...]) -> None:
     dynamic = [weight for weight in weights if weight.dynamic_activations]
     if dynamic:
         native = all(runs_as_quantized(weight) for weight in dynamic)
-        raise UnsupportedModel(
-            f"{_some([weight.module_path for weight in dynamic])} were quantized by torchao to round their inputs to "
-            "8 bits, which a file of fp32 cannot repeat",
-            f"use --precision {_FOUR_BITS if native else _DYNAMIC}, or convert the model from before its quantization",
-        )
+        refuse_dynamic_inputs(_some([weight.module_path for weight in dynamic]), _FOUR_BITS if native else _DYNAMIC)
 
 
 def _refuse_unknown_width(weight: QuantizedWeight) -> None:

@@ -8,7 +8,13 @@ from ashore.errors import UnsupportedModel
 from ashore.types.conversion import ConversionRequest
 from ashore.types.precision import Precision
 from ashore.types.recipe import Recipe
-from ashore_converters.bake import quantized_weights, recurrent_layers, refuse_packed_layers, user_path
+from ashore_converters.bake import (
+    quantized_weights,
+    recurrent_layers,
+    refuse_dynamic_inputs,
+    refuse_packed_layers,
+    user_path,
+)
 from ashore_converters.litert.quantize import GROUP_SIZES
 
 _OWN_PRECISIONS = (Precision.INT8, Precision.INT8_DYNAMIC)
@@ -85,21 +91,13 @@ def _refuse_requantizing(recipe: Recipe) -> None:
 
 def _already_quantized(request: ConversionRequest) -> Iterator[str]:
     weights = quantized_weights(request.model)
-    if request.recipe.precision is Precision.FP32:
-        _refuse_dynamic_inputs([weight.module_path for weight in weights if weight.dynamic_activations])
+    dynamic = [weight.module_path for weight in weights if weight.dynamic_activations]
+    if dynamic and request.recipe.precision is Precision.FP32:
+        refuse_dynamic_inputs(_some(dynamic), Precision.INT8_DYNAMIC)
     if weights:
         yield (
             f"the weights of {_some(weight.module_path for weight in weights)} were quantized by torchao; they are "
             f"dequantized first, and the file's precision is {request.recipe.precision}"
-        )
-
-
-def _refuse_dynamic_inputs(paths: list[str]) -> None:
-    if paths:
-        raise UnsupportedModel(
-            f"{_some(paths)} were quantized by torchao to round their inputs to 8 bits, which a file of fp32 cannot "
-            "repeat",
-            f"use --precision {Precision.INT8_DYNAMIC}, or convert the model from before its quantization",
         )
 
 

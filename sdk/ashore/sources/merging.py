@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ashore.errors import AshoreError, UnsupportedModel
 from ashore.sources.example import Call, example_call
+from ashore.types.parity import SQNR_LIMIT_DB, Floats, sqnr_db
 from ashore.types.source import ModelSource
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def _untie(module: torch.nn.Module) -> None:
                 own[name] = torch.nn.Parameter(weight.detach().clone(), requires_grad=weight.requires_grad)
 
 
-def _answer(module: torch.nn.Module, call: Call) -> tuple[torch.Tensor, ...]:
+def _answer(module: torch.nn.Module, call: Call) -> tuple[Floats, ...]:
     """Nothing where the model fails, which is told where models are run in earnest."""
     import torch
 
@@ -76,23 +78,18 @@ def _answer(module: torch.nn.Module, call: Call) -> tuple[torch.Tensor, ...]:
     try:
         flat = FlatModel(module, *call)
         with torch.no_grad():
-            return tuple(tensor.double() for tensor in flat(*(each.clone() for each in flat.example)))
+            return tuple(tensor.double().numpy() for tensor in flat(*(each.clone() for each in flat.example)))
     except (AshoreError, ArithmeticError, RuntimeError, TypeError, ValueError, LookupError, AttributeError):
         return ()
 
 
-def _check_same(before: tuple[torch.Tensor, ...], after: tuple[torch.Tensor, ...]) -> None:
-    worst_db = min((_sqnr_db(*pair) for pair in zip(before, after, strict=False)), default=math.inf)
+def _check_same(before: tuple[Floats, ...], after: tuple[Floats, ...]) -> None:
+    """NaN and infinity are told of elsewhere."""
+    pairs = [(b, a) for b, a in zip(before, after, strict=False) if np.isfinite(b).all() and np.isfinite(a).all()]
+    worst_db = min((sqnr_db(*pair) for pair in pairs), default=SQNR_LIMIT_DB)
     if worst_db < _SAME_DB:
         raise UnsupportedModel(
             f"with its adapters merged the model answers otherwise than before: {worst_db:.1f} dB SQNR on the example",
             "unload() adapters that are switched off; take masks of pruning and weight norms off the adapted layers "
             "(prune.remove, remove_weight_norm) before they are adapted; or call merge_and_unload() yourself",
         )
-
-
-def _sqnr_db(before: torch.Tensor, after: torch.Tensor) -> float:
-    noise, power = float((before - after).square().sum()), float(before.square().sum())
-    if not noise or not math.isfinite(noise):  # NaN is told of elsewhere
-        return math.inf
-    return 10 * math.log10(power / noise) if power else -math.inf
